@@ -1,0 +1,1 @@
+"""NNCF's post-training quantizer behind the pass contract."""

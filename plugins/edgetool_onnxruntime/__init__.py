@@ -1,0 +1,1 @@
+"""ONNX Runtime: the fallback backend, the stand-in in CI, and the reference."""

@@ -1,0 +1,1 @@
+"""OpenVINO: Intel CPU, GPU, NPU, and FPGA through HETERO."""

@@ -1,0 +1,1 @@
+"""The passes that edgetool ships: ONNX in, ONNX out."""

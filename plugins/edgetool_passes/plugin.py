@@ -1,0 +1,41 @@
+"""Registers the passes."""
+
+from __future__ import annotations
+
+from edgetool.plugin import PassInfo, hookimpl
+
+
+@hookimpl
+def edgetool_passes() -> list[PassInfo]:
+    return [
+        PassInfo(
+            name="simplify",
+            summary="fold constants, remove dead nodes, fuse what every runtime fuses",
+            loader="edgetool_passes.simplify:Simplify",
+        ),
+        PassInfo(
+            name="specialize",
+            summary="fix dynamic dimensions and scalar inputs, then fold what became constant",
+            loader="edgetool_passes.specialize:Specialize",
+        ),
+        PassInfo(
+            name="convert-opset",
+            summary="move the model to another opset",
+            loader="edgetool_passes.convert_opset:ConvertOpset",
+        ),
+        PassInfo(
+            name="cast-fp16",
+            summary="float16 weights and activations; blocked and overflowing nodes stay float32",
+            loader="edgetool_passes.cast_fp16:CastFp16",
+        ),
+        PassInfo(
+            name="quantize-dynamic",
+            summary="int8 weights per channel, activations quantized at run time; needs no data",
+            loader="edgetool_passes.quantize_dynamic:QuantizeDynamic",
+        ),
+        PassInfo(
+            name="quantize-static",
+            summary="int8 weights per channel and int8 activations, ranges from calibration data",
+            loader="edgetool_passes.quantize_static:QuantizeStatic",
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""Importer for PyTorch: exported programs, TorchScript, and factories with weights."""

@@ -1,0 +1,208 @@
+"""The contract of a backend: typed ONNX in, engine out, and a runner that infers with it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeAlias, TypeVar
+
+import pydantic
+
+from edgetool.artifact import Engine, Facts, JsonValue, Model
+from edgetool.context import BuildContext
+from edgetool.problem import Problem
+from edgetool.signature import Signature
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Feeds: TypeAlias = "Mapping[str, np.ndarray[Any, Any]]"
+"""Tensor name to array: what goes into a Runner, and what comes out."""
+
+
+class BackendOptions(pydantic.BaseModel):
+    """Base of every backend's options: the table `[targets.NAME.BACKEND]`. Closed, immutable, documented."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether this machine can build with a backend, and whether it can run what was built.
+
+    Attributes:
+        can_build: the tools are here and work.
+        can_run: the device that the options name (or its named stand-in) is here.
+        version: of the runtime, or None when it is not installed.
+        why_not: one sentence whenever one of the two is False.
+        fix: the exact command or setting that would help.
+        stand_in: name of the device or runtime that takes the place of the real one here, if any.
+    """
+
+    can_build: bool
+    can_run: bool
+    version: str | None
+    why_not: str | None = None
+    fix: str | None = None
+    stand_in: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where one node of the model goes.
+
+    Attributes:
+        node: its name (or `op_type` with index when it has none).
+        op_type: its operator.
+        device: who runs it, e.g. `CPU`, `FPGA`; None when nobody does.
+        reason: why it is refused or falls off the accelerator.
+    """
+
+    node: str
+    op_type: str
+    device: str | None
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {"node": self.node, "op_type": self.op_type, "device": self.device, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True)
+class Legalization:
+    """A documented pass that would make a refused model acceptable, with the options it needs."""
+
+    use: str
+    options: Facts = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """A backend's static verdict on a model.
+
+    Attributes:
+        placements: one row for every node of the main graph and of its subgraphs.
+        problems: refusals (and warnings); any refusal means that the model cannot be built.
+        accelerator: the device that nodes are meant to run on; nodes elsewhere count as off-accelerator.
+        legalize: a pass that the backend asks for, when that would cure the refusals.
+    """
+
+    placements: tuple[Placement, ...]
+    accelerator: str
+    problems: tuple[Problem, ...] = ()
+    legalize: Legalization | None = None
+
+    @property
+    def accepted(self) -> bool:
+        return not any(problem.severity == "refuse" for problem in self.problems)
+
+    @property
+    def off_accelerator(self) -> tuple[Placement, ...]:
+        return tuple(row for row in self.placements if row.device != self.accelerator)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEvidence:
+    """What one executed node really was: read back from the runtime, not hoped for."""
+
+    name: str
+    op_type: str
+    precision: str
+    device: str
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {"name": self.name, "op_type": self.op_type, "precision": self.precision, "device": self.device}
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How the runtime executes an engine.
+
+    Attributes:
+        nodes: the executed graph, one row a kernel.
+        unfused: names of quantized nodes that run in float after all, so that int8 does not pay there.
+    """
+
+    nodes: tuple[NodeEvidence, ...] = ()
+    unfused: tuple[str, ...] = ()
+
+    def precision_counts(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for node in self.nodes:
+            counts[node.precision] = counts.get(node.precision, 0) + 1
+        return counts
+
+
+class Runner(ABC):
+    """An opened engine. A context manager; `infer` may be called any number of times, from one thread."""
+
+    signature: Signature
+
+    @abstractmethod
+    def infer(self, feeds: Feeds) -> dict[str, np.ndarray[Any, Any]]:
+        """Run once. Feeds and results are name -> array; results hold every output of the signature."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back the device memory. Closing twice is harmless."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+B = TypeVar("B", bound=BackendOptions)
+
+
+class Backend(ABC, Generic[B]):
+    """Model -> Engine for a device. Runs in a child process, except for `probe` and `tools`.
+
+    A module that defines a backend must import its runtime inside the methods, so that it can be planned
+    without it: `probe` uses `importlib.util.find_spec` and `importlib.metadata.version` where that is enough.
+
+    Class attributes:
+        Options: the pydantic model of `[targets.NAME.BACKEND]`.
+        revision: raise it when the same model and options give another engine; part of the cache key.
+        deterministic: True promises the same engine bytes for the same inputs.
+    """
+
+    Options: ClassVar[type[BackendOptions]]
+    revision: ClassVar[int] = 1
+    deterministic: ClassVar[bool] = True
+
+    def __init__(self, options: B) -> None:
+        self.options = options
+
+    @classmethod
+    @abstractmethod
+    def tools(cls) -> tuple[str, ...]:
+        """Distribution names whose versions decide the engine's bytes; part of the cache key."""
+
+    @abstractmethod
+    def probe(self) -> Availability:
+        """Whether this machine can build and run with these options. Never raises."""
+
+    @abstractmethod
+    def supports(self, model: Model, context: BuildContext) -> Support:
+        """Static verdict, per node, without building."""
+
+    @abstractmethod
+    def build(self, model: Model, directory: Path, context: BuildContext) -> Engine:
+        """Write the engine's files into `directory` (it exists and is empty)."""
+
+    @abstractmethod
+    def open(self, engine: Engine, context: BuildContext) -> Runner:
+        """Load an engine and return its runner. Raises `DeviceError` where the device is not here."""
+
+    def evidence(self, engine: Engine, context: BuildContext) -> Evidence:
+        """How the runtime executes the engine; empty where it cannot tell."""
+        return Evidence()
+
+
+AnyBackend = Backend[Any]

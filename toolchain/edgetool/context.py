@@ -1,0 +1,90 @@
+"""What the framework lends to a plugin's class while it works: threads, data, and an ear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from edgetool.artifact import Facts
+
+if TYPE_CHECKING:
+    from edgetool.backends.base import Feeds, Runner
+
+
+class CalibrationSet(Protocol):
+    """Real samples. Iterating twice gives the same feeds in the same order."""
+
+    @property
+    def count(self) -> int:
+        """How many feeds iteration will give."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """sha256 over names, dtypes, shapes and bytes of all samples."""
+        ...
+
+    def __iter__(self) -> Iterator[Feeds]: ...
+
+
+def _no_progress(done: int, total: int, what: str) -> None:
+    """Default: nobody watches."""
+
+
+def _no_note(text: str) -> None:
+    """Default: nobody listens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkContext:
+    """Common to all contexts.
+
+    Attributes:
+        threads: how many threads to use (from affinity and cgroup limits, or the target's `threads`).
+        progress: tell how far the work is: done, total, what is being counted.
+        note: one sentence for the user, shown and kept in the report.
+    """
+
+    threads: int
+    progress: Callable[[int, int, str], None] = _no_progress
+    note: Callable[[str], None] = _no_note
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassContext(WorkContext):
+    """For a pass.
+
+    Attributes:
+        open_reference: opens any ONNX file in the reference runtime, for calibration and overflow checks.
+            The file may have extra outputs; feeds and results are name -> array.
+        calibration: the user's samples, or None when there are none.
+    """
+
+    open_reference: Callable[[Path], Runner]
+    calibration: CalibrationSet | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportContext(WorkContext):
+    """For an importer.
+
+    Attributes:
+        open_reference: as in `PassContext`.
+        samples: the user's calibration feeds, the best inputs to prove a conversion with; or None.
+    """
+
+    open_reference: Callable[[Path], Runner]
+    samples: CalibrationSet | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildContext(WorkContext):
+    """For a backend.
+
+    Attributes:
+        facts: facts of the target from the catalogue: `isa`, `max_opset`, ...
+    """
+
+    facts: Facts = field(default_factory=dict)
