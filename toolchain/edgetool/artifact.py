@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from edgetool.signature import Signature
 
-JsonValue: TypeAlias = "None | bool | int | float | str | list[JsonValue] | dict[str, JsonValue]"
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 """What a fact may be: anything that JSON can carry."""
 
 Facts: TypeAlias = Mapping[str, JsonValue]

@@ -157,10 +157,10 @@ class Runner(ABC):
         self.close()
 
 
-B = TypeVar("B", bound=BackendOptions)
+OptionsT = TypeVar("OptionsT", bound=BackendOptions)
 
 
-class Backend(ABC, Generic[B]):
+class Backend(ABC, Generic[OptionsT]):
     """Model -> Engine for a device. Runs in a child process, except for `probe` and `tools`.
 
     A module that defines a backend must import its runtime inside the methods, so that it can be planned
@@ -176,7 +176,7 @@ class Backend(ABC, Generic[B]):
     revision: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
 
-    def __init__(self, options: B) -> None:
+    def __init__(self, options: OptionsT) -> None:
         self.options = options
 
     @classmethod

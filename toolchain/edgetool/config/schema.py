@@ -54,9 +54,7 @@ class ModelTable(Table):
         default=None, description="For `module:function`: safetensors or a weights-only state dict to load."
     )
     importer: str | None = Field(default=None, description="Importer's name, where the file's ending does not tell.")
-    opset: int | None = Field(
-        default=None, ge=9, description="ONNX opset to import to; the importer's choice if unset."
-    )
+    opset: int | None = Field(default=None, ge=9, description="ONNX opset to import to; if unset the importer chooses.")
     inputs: dict[str, InputTable] = Field(default_factory=dict, description="Inputs by name, in the model's order.")
     outputs: list[str] = Field(default_factory=list, description="Names of the outputs, in the model's order.")
     dims: dict[str, DimTable] = Field(default_factory=dict, description="Ranges of the symbolic dimensions.")

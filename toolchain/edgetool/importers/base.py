@@ -67,16 +67,16 @@ class ImportResult:
     facts: Facts = field(default_factory=dict)
 
 
-I = TypeVar("I", bound=ImporterOptions)  # noqa: E741 - single letters name type variables
+OptionsT = TypeVar("OptionsT", bound=ImporterOptions)
 
 
-class Importer(ABC, Generic[I]):
+class Importer(ABC, Generic[OptionsT]):
     """Source -> Model. Modules that define importers import their frameworks inside `convert` only."""
 
     Options: ClassVar[type[ImporterOptions]]
     revision: ClassVar[int] = 1
 
-    def __init__(self, options: I) -> None:
+    def __init__(self, options: OptionsT) -> None:
         self.options = options
 
     @classmethod

@@ -43,10 +43,10 @@ class PassResult:
     facts: Facts = field(default_factory=dict)
 
 
-O = TypeVar("O", bound=PassOptions)
+OptionsT = TypeVar("OptionsT", bound=PassOptions)
 
 
-class Pass(ABC, Generic[O]):
+class Pass(ABC, Generic[OptionsT]):
     """Model -> Model. The input file is never modified; the framework checks this and the signature.
 
     A module that defines a pass must import neither numpy nor onnx at its top level in order to be
@@ -62,7 +62,7 @@ class Pass(ABC, Generic[O]):
     revision: ClassVar[int] = 1
     changes_signature: ClassVar[bool] = False
 
-    def __init__(self, options: O) -> None:
+    def __init__(self, options: OptionsT) -> None:
         self.options = options
 
     @classmethod

@@ -1,0 +1,5 @@
+"""`python -m edgetool` is `edgetool`."""
+
+from edgetool.cli.entry import main
+
+main()
