@@ -14,7 +14,6 @@ def edgetool_importers() -> list[ImporterInfo]:
             loader="edgetool_torch.importer:TorchImporter",
             suffixes=(".pt2", ".pt", ".pth", ".ts", ".torchscript"),
             factories=True,
-            magic=(b"PK\x03\x04",),
             requires=("torch",),
             extra="torch",
         )

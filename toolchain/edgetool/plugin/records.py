@@ -14,13 +14,13 @@ hookimpl = pluggy.HookimplMarker("edgetool")
 
 
 @dataclass(frozen=True, slots=True)
-class BackendInfo:
-    """Describes a backend.
+class Info:
+    """Common to all records.
 
     Attributes:
-        name: what targets.toml says in `backend`.
+        name: what targets.toml calls it.
         summary: one line for `edgetool plugins`.
-        loader: `module:Class` of an `edgetool.backends.Backend`.
+        loader: `module:Class`, imported only when it is used.
         requires: import names that must be found for it to be usable, e.g. `("onnxruntime",)`.
         extra: the extra of `pip install 'edgetool[extra]'` that brings them, or None.
     """
@@ -33,31 +33,23 @@ class BackendInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class PassInfo:
-    """Describes a pass; members as in `BackendInfo`, `name` is what a recipe says in `use`."""
-
-    name: str
-    summary: str
-    loader: str
-    requires: tuple[str, ...] = ()
-    extra: str | None = None
+class BackendInfo(Info):
+    """An `edgetool.backends.Backend`; its name is what a target says in `backend`."""
 
 
 @dataclass(frozen=True, slots=True)
-class ImporterInfo:
-    """Describes an importer; members as in `BackendInfo`.
+class PassInfo(Info):
+    """An `edgetool.passes.Pass`; its name is what a recipe says in `use`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImporterInfo(Info):
+    """An `edgetool.importers.Importer`.
 
     Attributes:
         suffixes: file name endings it reads, e.g. `(".onnx",)`.
         factories: True when it reads `module:function` sources.
-        magic: leading bytes that mark its files whatever their name; the longest match wins over the suffix.
     """
 
-    name: str
-    summary: str
-    loader: str
     suffixes: tuple[str, ...] = ()
     factories: bool = False
-    magic: tuple[bytes, ...] = ()
-    requires: tuple[str, ...] = ()
-    extra: str | None = None
