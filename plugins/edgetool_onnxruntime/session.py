@@ -1,0 +1,143 @@
+"""Opens an inference session with every option pinned, and reads the signature back from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from edgetool.artifact import JsonValue
+from edgetool.errors import ModelError
+from edgetool.signature import Dim, Signature, TensorSpec
+from edgetool_onnxruntime.refusal import load_error
+from edgetool_onnxruntime.runtime import load_runtime, runtime_errors
+from edgetool_onnxruntime.values import dtype_name
+
+Level: TypeAlias = Literal["disabled", "basic", "extended", "layout", "all"]
+
+CPU = "CPUExecutionProvider"
+
+_SILENT = 4
+"""Log severity FATAL: what matters comes as an exception; the rest would end up between our own lines."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionSettings:
+    """Everything that decides how a session executes.
+
+    Attributes:
+        threads: threads inside one operator.
+        inter_op_threads: operators at once, in parallel execution only.
+        providers: in order of preference, each with its own options.
+        level: how far the graph is optimized.
+        parallel: execute independent branches at once.
+        spinning: waiting threads spin, which is faster on an idle machine and wasteful on a busy one.
+        entries: further session configuration entries.
+        optimized_path: also write the optimized graph there.
+    """
+
+    threads: int
+    inter_op_threads: int = 1
+    providers: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: {CPU: {}})
+    level: Level = "all"
+    parallel: bool = False
+    spinning: bool = True
+    entries: Mapping[str, str] = field(default_factory=dict)
+    optimized_path: Path | None = None
+
+    def config_entries(self) -> dict[str, str]:
+        """Session configuration entries, the user's last so that they win."""
+        spinning = "1" if self.spinning else "0"
+        return {
+            "session.intra_op.allow_spinning": spinning,
+            "session.inter_op.allow_spinning": spinning,
+            # Two sessions that are measured in turns must not steal each other's cores while idle.
+            "session.force_spinning_stop": "1",
+            **self.entries,
+        }
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """The pinned options, for the manifest; threads are left out because the runner chooses them."""
+        return {
+            "graph_optimization_level": self.level,
+            "execution_mode": "parallel" if self.parallel else "sequential",
+            "inter_op_threads": self.inter_op_threads,
+            "session_entries": dict(sorted(self.config_entries().items())),
+        }
+
+
+def open_session(path: Path, settings: SessionSettings) -> Any:
+    """An `InferenceSession` for a .onnx or .ort file.
+
+    Raises:
+        ModelError: ONNX Runtime refuses the model; names the operator and the node.
+        HostError: there is not enough memory.
+    """
+    runtime = load_runtime()
+    providers = [(name, dict(options)) for name, options in settings.providers.items()]
+    try:
+        session = runtime.InferenceSession(
+            str(path), sess_options=session_options(runtime, settings), providers=providers
+        )
+    except runtime_errors() as error:
+        raise load_error(error, path) from error
+    # Otherwise a provider that fails while running is silently replaced by the CPU.
+    session.disable_fallback()
+    return session
+
+
+def session_options(runtime: Any, settings: SessionSettings) -> Any:
+    """The settings as ONNX Runtime's own object."""
+    options = runtime.SessionOptions()
+    options.log_severity_level = _SILENT
+    options.intra_op_num_threads = settings.threads
+    options.inter_op_num_threads = settings.inter_op_threads
+    options.use_deterministic_compute = True
+    options.graph_optimization_level = getattr(
+        runtime.GraphOptimizationLevel,
+        {
+            "disabled": "ORT_DISABLE_ALL",
+            "basic": "ORT_ENABLE_BASIC",
+            "extended": "ORT_ENABLE_EXTENDED",
+            "layout": "ORT_ENABLE_LAYOUT",
+            "all": "ORT_ENABLE_ALL",
+        }[settings.level],
+    )
+    if settings.parallel:
+        options.execution_mode = runtime.ExecutionMode.ORT_PARALLEL
+    if settings.optimized_path is not None:
+        options.optimized_model_filepath = str(settings.optimized_path)
+    for key, value in settings.config_entries().items():
+        options.add_session_config_entry(key, value)
+    return options
+
+
+def session_signature(session: Any, path: Path) -> Signature:
+    """Inputs and outputs as the session declares them.
+
+    Raises:
+        ModelError: `unsupported-value-type` for sequences, optionals, maps and packed element types.
+    """
+    return Signature(
+        inputs=_specs("input", session.get_inputs(), path), outputs=_specs("output", session.get_outputs(), path)
+    )
+
+
+def _specs(kind: str, arguments: Iterable[Any], path: Path) -> tuple[TensorSpec, ...]:
+    specs = []
+    for argument in arguments:
+        dtype = dtype_name(argument.type)
+        if dtype is None:
+            raise ModelError(
+                "unsupported-value-type",
+                f"{kind} {argument.name!r} is a {argument.type}; a model's inputs and outputs have to be plain tensors",
+                where=str(path),
+                hint="return the tensors of a sequence or optional one by one; unpack 4-bit values to int8",
+            )
+        specs.append(TensorSpec(argument.name, dtype, tuple(_dim(size) for size in argument.shape)))
+    return tuple(specs)
+
+
+def _dim(size: int | str | None) -> Dim:
+    return size if isinstance(size, int) or size else None
