@@ -1,0 +1,1 @@
+"""Real networks on real data, one folder each. Nothing here is installed with edgetool."""
