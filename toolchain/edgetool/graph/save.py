@@ -1,0 +1,133 @@
+"""Saving a model: written aside and moved into place, with external data beside it when it is large."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from edgetool.errors import HostError
+from edgetool.graph.external_data import extent, is_external, read_bytes
+from edgetool.graph.walk import tensors
+
+if TYPE_CHECKING:
+    import onnx
+
+INLINE_LIMIT = 1_500_000_000
+"""Bytes of weights that a single .onnx file may hold; protobuf ends at 2 GiB and readers need room."""
+SMALL_TENSOR = 1024
+"""Bytes up to which a tensor stays inside the .onnx file, where shape inference can see it."""
+_PAGE = 4096
+
+
+def save(proto: onnx.ModelProto, path: Path, *, folder: Path | None = None) -> None:
+    """Write a model; a reader never sees half of it.
+
+    Up to 1.5 GB of weights the result is one file. Above, the weights go to `<name>.data` beside it, one tensor at a
+    time, **and leave `proto`** on the way, so that memory does not hold them twice.
+
+    Args:
+        proto: the model. Tensors may be inline or, when it was loaded with `weights=False`, external.
+        path: the .onnx file to write.
+        folder: where the external tensors of `proto` lie.
+
+    Raises:
+        HostError: `cannot-write`: disk full, or no permission.
+        ModelError: external data of `proto` that is unsafe or broken.
+    """
+    if weight_bytes(proto) > INLINE_LIMIT:
+        data = path.with_name(path.name + ".data")
+        with written_aside(data) as file:
+            _move_out(proto, file, data.name, folder)
+    else:
+        _take_in(proto, folder)
+    with written_aside(path) as file:
+        file.write(proto.SerializeToString(deterministic=True))
+
+
+def weight_bytes(proto: onnx.ModelProto) -> int:
+    """Bytes of all stored tensors, inline and external."""
+    from edgetool.graph.element import ELEMENTS
+
+    total = 0
+    for named in tensors(proto):
+        element = ELEMENTS.get(named.tensor.data_type)
+        total += (element.nbytes(tuple(named.tensor.dims)) or 0) if element else 0
+    return total
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes its name `path` only when everything was written; otherwise it vanishes.
+
+    Raises:
+        HostError: `cannot-write`.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with aside.open("wb") as file:
+            yield file
+        aside.replace(path)
+    except OSError as error:
+        raise HostError(
+            "cannot-write",
+            f"cannot write: {error.strerror or error}",
+            where=str(path),
+            hint="Check space and permission.",
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _move_out(proto: onnx.ModelProto, file: IO[bytes], location: str, folder: Path | None) -> None:
+    import onnx
+    import onnx.external_data_helper
+    import onnx.numpy_helper
+
+    for named in tensors(proto):
+        tensor = named.tensor
+        if is_external(tensor):
+            block = read_bytes(extent(named, _require(folder), where=str(folder)))
+        elif tensor.data_type == onnx.TensorProto.STRING:
+            continue
+        elif tensor.HasField("raw_data"):
+            block = tensor.raw_data
+        else:
+            block = onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor)).raw_data
+        if len(block) <= SMALL_TENSOR:
+            _inline(tensor, block)
+            continue
+        file.seek(-file.tell() % _PAGE, os.SEEK_CUR)
+        _inline(tensor, b"")
+        onnx.external_data_helper.set_external_data(tensor, location, offset=file.tell(), length=len(block))
+        tensor.ClearField("raw_data")
+        file.write(block)
+
+
+def _take_in(proto: onnx.ModelProto, folder: Path | None) -> None:
+    for named in tensors(proto):
+        if is_external(named.tensor):
+            _inline(named.tensor, read_bytes(extent(named, _require(folder), where=str(folder))))
+
+
+def _inline(tensor: onnx.TensorProto, block: bytes) -> None:
+    """Make `block` the tensor's bytes, whatever it held before."""
+    for field in (
+        "external_data",
+        "data_location",
+        "float_data",
+        "int32_data",
+        "int64_data",
+        "double_data",
+        "uint64_data",
+    ):
+        tensor.ClearField(field)
+    tensor.raw_data = block
+
+
+def _require(folder: Path | None) -> Path:
+    if folder is None:
+        raise ValueError("the model has external tensors: say in which folder they lie")
+    return folder
