@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgetool.backends.base import Runner
-from edgetool.errors import ModelError
+from edgetool.graph.files import require_onnx
 from edgetool_onnxruntime.runner import SessionRunner
 from edgetool_onnxruntime.session import SessionSettings, open_session, session_signature
 
@@ -18,12 +18,10 @@ def open_onnx(path: Path, threads: int) -> Runner:
         threads: threads inside one operator.
 
     Raises:
-        ModelError: the file is missing, or ONNX Runtime refuses it; names the operator and the node.
+        ConfigError: `model-not-found`.
+        ModelError: the file is something else, or ONNX Runtime refuses it; names the operator and the node.
         UnavailableError: onnxruntime is not installed.
     """
-    if not path.is_file():
-        raise ModelError(
-            "model-not-found", "there is no such file", where=str(path), hint="check the path of the model"
-        )
+    require_onnx(path)
     session = open_session(path, SessionSettings(threads=threads, spinning=False))
     return SessionRunner(session, session_signature(session, path), path=path)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgetool.errors import EdgetoolError, HostError, ModelError
+from edgetool.graph import load, node_label
 
 _PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
 _SOURCE_LINE = re.compile(r"^\S*\.(?:cc|h|cpp):\d+ .*?\) (?=\S)", re.DOTALL)
@@ -73,7 +74,7 @@ def read_refusal(text: str) -> Refusal:
         found = match.groupdict()
         domain = found["domain"] if found["domain"] != "ai.onnx" else ""
         return Refusal(
-            "unknown-operator",
+            "unknown-to-onnxruntime",
             f"ONNX Runtime knows no operator {_operator(found['op'], domain)}",
             hint="export with standard operators, or keep this part outside of the model",
             node=found.get("node") or None,
@@ -82,7 +83,7 @@ def read_refusal(text: str) -> Refusal:
         )
     if match := _NO_IMPORT.search(text):
         return Refusal(
-            "unknown-operator",
+            "unknown-to-onnxruntime",
             f"the model uses {_operator(match['op'], match['domain'])} but does not declare the domain "
             f"{match['domain']!r} among its opsets",
             hint="export the model again; its list of opsets is incomplete",
@@ -129,12 +130,15 @@ def read_refusal(text: str) -> Refusal:
 
 
 def load_error(error: Exception, path: Path) -> EdgetoolError:
-    """The error to raise when a session could not be created."""
+    """The error to raise when a session could not be created; a damaged file is called so rather than refused."""
     text = str(error)
     if _MEMORY.search(text):
         return _out_of_memory(path)
     refusal = read_refusal(text)
-    names = (refusal.node,) if refusal.node else nodes_of(path, refusal)
+    try:
+        names = refused_nodes(path, refusal)
+    except EdgetoolError as damage:
+        return damage
     where = f"{path}: node {', '.join(names[:3])}" if names else str(path)
     return ModelError(refusal.code, refusal.reason, where=where, hint=refusal.hint)
 
@@ -154,19 +158,19 @@ def run_error(error: Exception, path: Path) -> EdgetoolError:
     )
 
 
-def nodes_of(path: Path, refusal: Refusal) -> tuple[str, ...]:
-    """Names of the nodes that use the refused operator, found in the file because ONNX Runtime did not say."""
-    if refusal.op_type is None:
-        return ()
-    import onnx
-    from google.protobuf.message import DecodeError
+def refused_nodes(path: Path, refusal: Refusal) -> tuple[str, ...]:
+    """The nodes to blame; found in the file by their operator where ONNX Runtime does not name one.
 
-    try:
-        graph = onnx.load(str(path), load_external_data=False).graph
-    except (OSError, DecodeError):
-        return ()
+    Raises:
+        EdgetoolError: the file is not a sound ONNX file at all.
+    """
+    if path.suffix == ".ort":
+        return (refusal.node,) if refusal.node else ()
+    graph = load(path, weights=False).graph
+    if refusal.node:
+        return (refusal.node,)
     return tuple(
-        node.name or f"{node.op_type} #{index}"
+        node_label(node, index)
         for index, node in enumerate(graph.node)
         if node.op_type == refusal.op_type and node.domain == refusal.domain
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -114,30 +114,41 @@ def session_options(runtime: Any, settings: SessionSettings) -> Any:
 
 
 def session_signature(session: Any, path: Path) -> Signature:
-    """Inputs and outputs as the session declares them.
+    """Inputs and outputs as the session declares them; an input's nameless dimension is called `INPUT_dimAXIS`.
+
+    A scalar and a tensor of unknown rank look the same here: both have an empty shape.
 
     Raises:
-        ModelError: `unsupported-value-type` for sequences, optionals, maps and packed element types.
+        ModelError: `unsupported-type` for sequences, optionals, maps and packed element types.
     """
     return Signature(
-        inputs=_specs("input", session.get_inputs(), path), outputs=_specs("output", session.get_outputs(), path)
+        inputs=tuple(
+            TensorSpec(
+                value.name,
+                _dtype("input", value, path),
+                tuple(_dim(size) or f"{value.name}_dim{axis}" for axis, size in enumerate(value.shape)),
+            )
+            for value in session.get_inputs()
+        ),
+        outputs=tuple(
+            TensorSpec(value.name, _dtype("output", value, path), tuple(map(_dim, value.shape)))
+            for value in session.get_outputs()
+        ),
     )
 
 
-def _specs(kind: str, arguments: Iterable[Any], path: Path) -> tuple[TensorSpec, ...]:
-    specs = []
-    for argument in arguments:
-        dtype = dtype_name(argument.type)
-        if dtype is None:
-            raise ModelError(
-                "unsupported-value-type",
-                f"{kind} {argument.name!r} is a {argument.type}; a model's inputs and outputs have to be plain tensors",
-                where=str(path),
-                hint="return the tensors of a sequence or optional one by one; unpack 4-bit values to int8",
-            )
-        specs.append(TensorSpec(argument.name, dtype, tuple(_dim(size) for size in argument.shape)))
-    return tuple(specs)
+def _dtype(kind: str, value: Any, path: Path) -> str:
+    name = dtype_name(value.type)
+    if name is None:
+        raise ModelError(
+            "unsupported-type",
+            f"{kind} {value.name!r} is a {value.type}; only plain tensors can be fed and compared",
+            where=f"{path}: {value.name}",
+            hint="return the tensors of a sequence or optional one by one; unpack 4-bit values to int8",
+        )
+    return name
 
 
 def _dim(size: int | str | None) -> Dim:
+    """A size, a name, or None; ONNX Runtime gives an empty name for a nameless dimension."""
     return size if isinstance(size, int) or size else None

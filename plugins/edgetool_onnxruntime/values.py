@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 _NUMPY_NAMES = {
     "float": "float32",
@@ -47,6 +48,8 @@ def to_ort_value(runtime: Any, array: np.ndarray[Any, Any]) -> Any:
     element = _ELEMENT_TYPES.get(array.dtype.name)
     if element is None:
         return runtime.OrtValue.ortvalue_from_numpy(array)
+    import numpy as np
+
     bits = array.view(np.uint16 if array.dtype.itemsize == 2 else np.uint8)
     return runtime.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, element)
 
@@ -57,6 +60,7 @@ def from_ort_value(value: Any, dtype: str) -> np.ndarray[Any, Any]:
         array: np.ndarray[Any, Any] = value.numpy()
         return array
     import ml_dtypes
+    import numpy as np
 
     size = value.tensor_size_in_bytes()
     content = ctypes.string_at(value.data_ptr(), size) if size else b""
