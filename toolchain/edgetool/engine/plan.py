@@ -1,0 +1,348 @@
+"""What a build is going to do, as data: names resolved, options validated, nothing heavy computed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic
+
+from edgetool.backends.base import Availability, Backend
+from edgetool.config.load import Config, ResolvedTarget
+from edgetool.config.schema import ModelTable, PassTable
+from edgetool.engine.source import resolve_source
+from edgetool.errors import ConfigError, EdgetoolError, UnavailableError
+from edgetool.importers.base import Importer, ImportRequest, Source
+from edgetool.passes.base import Pass, PassOptions
+from edgetool.plugin.manager import Plugins, install_hint, load_class, missing_requirements
+from edgetool.plugin.records import BackendInfo, Info
+from edgetool.signature import DimRange, TensorSpec
+
+CORE_TOOLS = ("numpy", "onnx", "onnx-ir", "onnxscript")
+"""Distributions behind every pass; their versions are part of the keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plugin's class with validated options.
+
+    Attributes:
+        name: what targets.toml calls it.
+        loader: `module:Class`.
+        revision: the class's own.
+        options: validated, defaults filled in, as JSON.
+        provider: the plugin's distribution and version.
+        tools: distribution name to version, of all that decide the result.
+        isolated: it brings a framework of its own, so its process is not kept for the next steps.
+    """
+
+    name: str
+    loader: str
+    revision: int
+    options: Mapping[str, Any]
+    provider: str
+    tools: Mapping[str, str]
+    isolated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPass(Planned):
+    """A pass; `wants_calibration` says whether it reads the user's samples."""
+
+    wants_calibration: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBackend(Planned):
+    """A backend with what its probe said; `failure` is set instead where it cannot build here."""
+
+    availability: Availability | None = None
+    failure: EdgetoolError | None = None
+    deterministic: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlan:
+    """One target's build.
+
+    Attributes:
+        config: the file it comes from.
+        target: resolved.
+        name, version: of the bundle.
+        importer: what reads the source.
+        request: what the user declared about the model.
+        passes: in order.
+        backends: the target's own, then its fallbacks in order.
+        covered_by: targets that stand in for this one, for hints.
+    """
+
+    config: Config
+    target: ResolvedTarget
+    name: str
+    version: str
+    source: Source
+    importer: Planned
+    request: ImportRequest
+    passes: tuple[PlannedPass, ...]
+    backends: tuple[PlannedBackend, ...]
+    covered_by: tuple[str, ...]
+
+    @property
+    def bundle_name(self) -> str:
+        return f"{self.name}-{self.version}-{self.target.name}.edgebundle"
+
+    @property
+    def step_names(self) -> tuple[str, ...]:
+        return ("import", *(row.name for row in self.passes), "supports", "build", "validate", "bundle")
+
+    def to_json(self) -> dict[str, Any]:
+        """For `--dry-run`."""
+
+        def row(item: Planned) -> dict[str, Any]:
+            return {"use": item.name, "options": dict(item.options), "from": item.provider, "tools": dict(item.tools)}
+
+        return {
+            "target": self.target.name,
+            "bundle": self.bundle_name,
+            "source": self.source.text,
+            "import": row(self.importer),
+            "passes": [row(item) for item in self.passes],
+            "legalize": "if the backend refuses the model and names a pass that would cure it, that pass runs once",
+            "build": [
+                {**row(item), "available": item.failure is None, "why_not": item.failure and item.failure.message}
+                for item in self.backends
+            ],
+            "budget": self.target.budget.model_dump(exclude_none=True),
+            "stands_in_for": list(self.target.stands_in_for),
+        }
+
+
+def plan(
+    config: Config,
+    target_name: str,
+    plugins: Plugins,
+    *,
+    source: str | None = None,
+    trusted: bool = False,
+    importer_options: Mapping[str, Any] | None = None,
+) -> BuildPlan:
+    """Resolve and validate everything that a target's build needs.
+
+    Raises:
+        ConfigError: unknown names, wrong options, no source.
+        UnavailableError: a pass, the importer, or every backend of the target is missing or broken here.
+    """
+    target = config.target(target_name)
+    where = f"{config.path} [targets.{target_name}]"
+    model = config.model or ModelTable()
+    found = resolve_source(config, source, trusted=trusted)
+    covered_by = tuple(name for name, other in config.targets.items() if target_name in other.stands_in_for)
+    return BuildPlan(
+        config=config,
+        target=target,
+        name=model.name if config.model and not source else _stem(found, model),
+        version=model.version,
+        source=found,
+        importer=_plan_importer(found, model, plugins, dict(importer_options or {}), where),
+        request=_request(model),
+        passes=tuple(_plan_pass(table, target, plugins, config) for table in target.passes),
+        backends=_plan_backends(target, plugins, where, covered_by),
+        covered_by=covered_by,
+    )
+
+
+def _stem(source: Source, model: ModelTable) -> str:
+    stem = source.path.name.split(".")[0] if source.path else model.name
+    return "".join(char if char.isalnum() or char in "._-" else "-" for char in stem).strip("-._") or "model"
+
+
+def _request(model: ModelTable) -> ImportRequest:
+    return ImportRequest(
+        inputs=tuple(TensorSpec(name, table.dtype, tuple(table.shape)) for name, table in model.inputs.items()),
+        outputs=tuple(model.outputs),
+        dims={name: DimRange(dim.min, dim.opt or dim.min, dim.max) for name, dim in model.dims.items()},
+        opset=model.opset,
+    )
+
+
+def _plan_importer(source: Source, model: ModelTable, plugins: Plugins, options: dict[str, Any], where: str) -> Planned:
+    if model.importer:
+        info = plugins.importer(model.importer, where=where)
+    elif source.factory:
+        info = _one_importer([row for row in plugins.importers.values() if row.factories], source)
+    else:
+        assert source.path is not None
+        name = source.path.name.lower()
+        readers = [row for row in plugins.importers.values() if name.endswith(row.suffixes)]
+        info = _one_importer(readers, source)
+    _require(info, where=source.text)
+    kind = load_class(info, Importer)
+    validated = _validated(kind.Options, options, where=f"{where} importer {info.name!r}")
+    return Planned(
+        name=info.name,
+        loader=info.loader,
+        revision=kind.revision,
+        options=validated.model_dump(mode="json"),
+        provider=_provider(plugins, "importers", info.name),
+        tools=_versions((*CORE_TOOLS, *kind.tools())),
+        isolated=bool(info.requires),
+    )
+
+
+def _one_importer(readers: list[Any], source: Source) -> Any:
+    if readers:
+        return readers[0]
+    raise ConfigError(
+        "unknown-source",
+        f"no importer reads {source.text!r}",
+        where=source.text,
+        hint="sources are .onnx, .pt2, TorchScript or `module:function`; set `importer` in [model] otherwise",
+    )
+
+
+def _plan_pass(table: PassTable, target: ResolvedTarget, plugins: Plugins, config: Config) -> PlannedPass:
+    where = f"{config.path} [recipes.{target.recipe}] use = {table.use!r}"
+    info = plugins.pass_(table.use, where=where)
+    _require(info, where=where)
+    kind = load_class(info, Pass)
+    options = _validated(kind.Options, _with_facts(kind.Options, table.options, target.facts), where=where)
+    assert isinstance(options, PassOptions)
+    return PlannedPass(
+        name=info.name,
+        loader=info.loader,
+        revision=kind.revision,
+        options=options.model_dump(mode="json"),
+        provider=_provider(plugins, "passes", info.name),
+        tools=_versions((*CORE_TOOLS, *info.requires)),
+        isolated=bool(info.requires),
+        wants_calibration=kind.wants_calibration(options),
+    )
+
+
+def _with_facts(kind: type[PassOptions], given: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The user's options, and for those left unset what the target's facts say."""
+    filled = dict(given)
+    for name, field in kind.model_fields.items():
+        extra = field.json_schema_extra
+        if name not in filled and isinstance(extra, dict) and extra.get("fact") in facts:
+            filled[name] = facts[str(extra["fact"])]
+    return filled
+
+
+def _plan_backends(
+    target: ResolvedTarget, plugins: Plugins, where: str, covered_by: tuple[str, ...]
+) -> tuple[PlannedBackend, ...]:
+    planned = tuple(plan_backend(target, name, plugins, where=where) for name in (target.backend, *target.fallback))
+    if all(row.failure for row in planned):
+        first = planned[0].failure
+        assert first is not None
+        stand_in = (
+            f"until then, CI can build the stand-in: edgetool build --target {covered_by[0]}" if covered_by else ""
+        )
+        hint = "; ".join(part for part in (first.hint, stand_in) if part)
+        raise type(first)(first.code, first.message, where=first.where, hint=hint or None)
+    return planned
+
+
+def plan_backend(target: ResolvedTarget, name: str, plugins: Plugins, *, where: str) -> PlannedBackend:
+    """Resolve one backend of a target; a missing or unusable one comes back with its `failure` set."""
+    table = f"{where[:-1]}.{name}]" if where.endswith("]") else where
+    try:
+        info = _find_backend(plugins, name, where)
+        _require(info, where=where)
+        kind: type[Backend[Any]] = load_class(info, Backend)
+    except UnavailableError as error:
+        return PlannedBackend(name, "", 0, {}, "", {}, failure=error)
+    options = _validated(kind.Options, target.backend_options.get(name, {}), where=table)
+    availability = kind(options).probe()
+    failure = None
+    if not availability.can_build:
+        failure = UnavailableError(
+            "backend-unusable",
+            f"backend {name!r} cannot build here: {availability.why_not}",
+            where=where,
+            hint=availability.fix,
+        )
+    return PlannedBackend(
+        name=info.name,
+        loader=info.loader,
+        revision=kind.revision,
+        options=options.model_dump(mode="json"),
+        provider=_provider(plugins, "backends", info.name),
+        tools=_versions(kind.tools()),
+        availability=availability,
+        failure=failure,
+        deterministic=kind.deterministic,
+    )
+
+
+def _find_backend(plugins: Plugins, name: str, where: str) -> BackendInfo:
+    try:
+        return plugins.backend(name, where=where)
+    except ConfigError as error:
+        raise UnavailableError(
+            "backend-missing",
+            f"no installed plugin provides the backend {name!r}",
+            where=where,
+            hint=error.hint,
+        ) from error
+
+
+def _require(info: Info, *, where: str) -> None:
+    if missing := missing_requirements(info):
+        raise UnavailableError(
+            "requirement-missing",
+            f"{info.name!r} needs {', '.join(missing)}, which is not installed",
+            where=where,
+            hint=install_hint(info),
+        )
+
+
+def _validated(kind: type[pydantic.BaseModel], options: Mapping[str, Any], *, where: str) -> Any:
+    try:
+        return kind.model_validate(dict(options))
+    except pydantic.ValidationError as error:
+        raise ConfigError(
+            "wrong-options", _first_mistakes(error, kind), where=where, hint=_known_options(kind)
+        ) from error
+
+
+def _first_mistakes(error: pydantic.ValidationError, kind: type[pydantic.BaseModel]) -> str:
+    lines = []
+    for mistake in error.errors():
+        key = ".".join(str(part) for part in mistake["loc"]) or "options"
+        if mistake["type"] == "extra_forbidden":
+            close = _close(key, kind.model_fields)
+            lines.append(f"unknown option {key!r}" + (f", did you mean {close!r}?" if close else ""))
+        else:
+            lines.append(f"{key}: {mistake['msg']}, got {mistake['input']!r}")
+    return "; ".join(lines)
+
+
+def _close(name: str, known: Collection[str]) -> str | None:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, known, n=1)), None)
+
+
+def _known_options(kind: type[pydantic.BaseModel]) -> str:
+    return "options: " + (", ".join(kind.model_fields) or "none")
+
+
+def _provider(plugins: Plugins, kind: str, name: str) -> str:
+    row = plugins.provider_of(kind, name)
+    return f"{row.distribution} {row.version}"
+
+
+def _versions(distributions: Collection[str]) -> dict[str, str]:
+    """Versions of those that are installed, and Python's own."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in distributions:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,60 @@
+"""What the user named as the source: a file or a factory, checked before anything is started."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from edgetool.config.load import Config
+from edgetool.errors import ConfigError
+from edgetool.importers.base import Source
+
+_FACTORY = re.compile(r"(?P<module>[A-Za-z_][\w./-]*?)(?:\.py)?:(?P<function>[A-Za-z_]\w*)")
+
+
+def resolve_source(config: Config, text: str | None, *, trusted: bool) -> Source:
+    """The source of the command line (relative to the working directory) or of `[model]` (relative to its file).
+
+    Raises:
+        ConfigError: no source, or no such file; a missing path is never taken for a name on a hub.
+    """
+    root = config.path.parent
+    model = config.model
+    if text is None and (model is None or model.source is None):
+        raise ConfigError(
+            "no-source",
+            "nothing to build: no source was named",
+            where=f"{config.path} [model]",
+            hint="edgetool build SOURCE --target NAME, or set `source` in [model]",
+        )
+    base = Path.cwd() if text is not None else root
+    named = text if text is not None else (model.source if model else None)
+    assert named is not None
+    weights = _existing(root, model.weights, key="weights", config=config) if model and model.weights else None
+    if match := _FACTORY.fullmatch(named):
+        module = match["module"].removesuffix(".py").strip("./").replace("/", ".")
+        return Source(
+            text=named,
+            path=None,
+            factory=f"{module}:{match['function']}",
+            weights=weights,
+            root=base,
+            trusted=trusted,
+        )
+    path = _existing(base, named, key="source", config=config if text is None else None)
+    return Source(text=named, path=path, factory=None, weights=weights, root=root, trusted=trusted)
+
+
+def _existing(base: Path, name: str, *, key: str, config: Config | None) -> Path:
+    path = (base / name).expanduser()
+    where = f"{config.path} [model] {key}" if config else name
+    if path.is_dir():
+        raise ConfigError("source-not-a-file", f"{name!r} is a folder", where=where, hint="name the file inside it")
+    if not path.is_file():
+        raise ConfigError(
+            "source-not-found",
+            f"there is no file {name!r}",
+            where=where,
+            hint=f"looked in {base}; paths are never looked up on a hub",
+        )
+    return path.absolute()

@@ -1,0 +1,171 @@
+"""Runs one step at a time: from the cache where it can, else in a child process, and tells about it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import edgetool
+from edgetool.engine.cache import Cache, Entry, Key, make_key
+from edgetool.engine.events import Listener, StepFinished, StepNote, StepProgress, StepStarted
+from edgetool.engine.fingerprint import file_digests, package_digest
+from edgetool.engine.isolate import Answer, Child, Children, Limits
+from edgetool.engine.tasks import request_json
+
+
+@dataclass(frozen=True, slots=True)
+class StepRequest:
+    """What a step does and what its result depends on.
+
+    Attributes:
+        name: shown to the user and part of the key.
+        task: name in `edgetool.engine.tasks.TASKS`.
+        parts: everything that decides the result and is known beforehand.
+        make: builds the task's request, given the folder to write into.
+        discovers: the result lists under `files` what else it was read from; those become part of the key.
+        isolated: end the child afterwards, so that the framework it loaded is gone.
+    """
+
+    name: str
+    task: str
+    parts: Mapping[str, Any]
+    make: Callable[[Path], object]
+    discovers: bool = False
+    isolated: bool = False
+
+
+class Stepper:
+    """The steps of one target's build. A context manager; leaving it ends its child process."""
+
+    def __init__(
+        self,
+        *,
+        target: str,
+        cache: Cache,
+        children: Children,
+        listener: Listener,
+        limits: Limits,
+        python: str | None,
+        root: Path,
+    ) -> None:
+        self.target = target
+        self.cache = cache
+        self._children = children
+        self._listener = listener
+        self._limits = limits
+        self._python = python
+        self._root = root
+        self._child: Child | None = None
+        self.history: list[Key] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end_child()
+
+    def run(self, request: StepRequest) -> Entry:
+        """The step's entry, from the cache or made now.
+
+        Raises:
+            EdgetoolError: whatever the step raised; nothing of a failed step is kept.
+        """
+        base = make_key(request.name, {**request.parts, "edgetool": _core()})
+        if found := self._cached(request, base):
+            self._listener(StepFinished(self.target, request.name, found.seconds, True, _summary(found.result)))
+            return found
+        with self.cache.lock(base.digest, lambda: self._note(request.name, "another build makes this; waiting for it")):
+            if found := self._cached(request, base):
+                self._listener(StepFinished(self.target, request.name, found.seconds, True, _summary(found.result)))
+                return found
+            return self._make(request, base)
+
+    def _make(self, request: StepRequest, base: Key) -> Entry:
+        started = time.monotonic()
+        self._listener(StepStarted(self.target, request.name))
+        with self.cache.workspace() as folder:
+            files = folder / "files"
+            files.mkdir()
+            result = self.call(request.name, request.task, request.make(files))
+            if request.isolated:
+                self._end_child()
+            seconds = time.monotonic() - started
+            key = base
+            if request.discovers:
+                self.cache.remember(base.digest, result["files"])
+                key = self._full_key(request, base, result["files"])
+            entry = self.cache.put(key, files, result, seconds=seconds)
+        self.history.append(key)
+        self._listener(StepFinished(self.target, request.name, seconds, False, _summary(result)))
+        return entry
+
+    def _cached(self, request: StepRequest, base: Key) -> Entry | None:
+        key = base
+        if request.discovers:
+            files = self.cache.recall(base.digest)
+            if files is None:
+                return None
+            key = self._full_key(request, base, files)
+        entry = self.cache.get(key.digest)
+        if entry is not None:
+            self.history.append(key)
+        return entry
+
+    def _full_key(self, request: StepRequest, base: Key, files: list[str]) -> Key:
+        return make_key(request.name, {**base.parts, "files": file_digests(files, self._root)})
+
+    def call(self, step: str, task: str, request: object) -> dict[str, Any]:
+        """Run a task in the child, without the cache."""
+        if self._child is None:
+            log = self.cache.root / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{self.target}-{time.monotonic_ns()}.log"
+            self._child = self._children.start(log=log, limits=self._limits, python=self._python)
+        answer = Answer(
+            progress=lambda done, total, what: self._listener(StepProgress(self.target, step, done, total, what)),
+            note=lambda text: self._note(step, text),
+        )
+        with ExitStack() as on_failure:
+            on_failure.callback(self._end_child)  # a child that failed may be in any state
+            result = self._child.call(task, request_json(request), step=step, answer=answer)
+            on_failure.pop_all()
+        return result
+
+    def _note(self, step: str, text: str) -> None:
+        self._listener(StepNote(self.target, step, text))
+
+    def _end_child(self) -> None:
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+
+def _core() -> str:
+    return f"{edgetool.__version__} {package_digest('edgetool')[:16]}"
+
+
+def _summary(result: Mapping[str, Any]) -> str:
+    """A few words about a result, for the line that reports it."""
+    if result.get("changed") is False:
+        return "nothing to do"
+    facts = result.get("facts")
+    return str(facts["summary"]) if isinstance(facts, dict) and "summary" in facts else ""
+
+
+def save_history(cache: Cache, name: str, history: list[Key]) -> None:
+    """Keep the keys of a build, and those of the build before, for `edgetool cache why`."""
+    folder = cache.root / "plans"
+    folder.mkdir(parents=True, exist_ok=True)
+    current = folder / f"{name}.json"
+    text = json.dumps([{"step": key.step, "digest": key.digest, "parts": key.parts} for key in history], indent=1)
+    if current.exists():
+        if current.read_text() == text:
+            return
+        current.replace(folder / f"{name}.before.json")
+    current.write_text(text)

@@ -1,0 +1,347 @@
+"""What a child process can be asked to do. Requests and results are JSON; plugins are named by their loaders.
+
+Importing this module is cheap: the parent builds requests with it, the child does the work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pydantic
+
+from edgetool.artifact import Engine, JsonValue, Model
+from edgetool.backends.base import Backend, Runner
+from edgetool.config.schema import PreprocessTable
+from edgetool.context import BuildContext, ImportContext, PassContext
+from edgetool.engine.remote import Desk, EngineFile, TensorsAt
+from edgetool.errors import ModelError, UnavailableError
+from edgetool.importers.base import Importer, ImportRequest, Source
+from edgetool.passes.base import Pass
+from edgetool.plugin.manager import load_object
+from edgetool.signature import Signature
+
+if TYPE_CHECKING:
+    from edgetool.validate.data import Dataset
+
+REFERENCE_BACKEND = "onnxruntime"
+_REFERENCE = "edgetool_onnxruntime.reference"
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """How a task speaks while it works, and what stays open in its process between two tasks."""
+
+    progress: Callable[[int, int, str], None]
+    note: Callable[[str], None]
+    desk: Desk
+
+
+@dataclass(frozen=True, slots=True)
+class DataRequest:
+    """Where samples come from; see `edgetool.validate.data.open_dataset`."""
+
+    spec: str
+    root: Path
+    preprocess: PreprocessTable | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plug:
+    """A plugin's class and its options."""
+
+    loader: str
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A Model across the boundary."""
+
+    path: Path
+    signature: Signature
+
+    def model(self) -> Model:
+        return Model(self.path, self.signature)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportTask:
+    """Turn a source into a proven Model in `directory`."""
+
+    plug: Plug
+    source: Source
+    request: ImportRequest
+    directory: Path
+    threads: int
+    samples: DataRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetTask:
+    """Read all samples once: their digest, count and warnings."""
+
+    data: DataRequest
+    signature: Signature
+
+
+@dataclass(frozen=True, slots=True)
+class PassTask:
+    """Apply a pass to a Model; what it writes goes into `directory`."""
+
+    plug: Plug
+    name: str
+    model: ModelFile
+    directory: Path
+    threads: int
+    calibration: DataRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SupportTask:
+    """A backend's static verdict."""
+
+    plug: Plug
+    model: ModelFile
+    threads: int
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildTask:
+    """Build an engine into `directory`."""
+
+    plug: Plug
+    model: ModelFile
+    directory: Path
+    threads: int
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class InspectTask:
+    """Look into an ONNX file."""
+
+    path: Path
+
+
+Result: TypeAlias = dict[str, Any]
+
+
+def request_json(task: object) -> dict[str, Any]:
+    """A task as the JSON that `read_request` understands."""
+    data: dict[str, Any] = pydantic.TypeAdapter(type(task)).dump_python(task, mode="json")
+    return data
+
+
+def open_reference(path: Path, threads: int) -> Runner:
+    """Open an ONNX file in the reference runtime. Raises `UnavailableError` where it is not installed."""
+    import importlib
+
+    try:
+        module = importlib.import_module(_REFERENCE)
+        runner: Runner = module.open_onnx(path, threads)
+    except ImportError as error:
+        raise UnavailableError(
+            "reference-missing",
+            f"the reference runtime is not installed: {error}",
+            hint="pip install 'edgetool[onnxruntime]'",
+        ) from error
+    return runner
+
+
+def open_data(request: DataRequest, signature: Signature) -> Dataset:
+    from edgetool.validate.data import open_dataset
+
+    return open_dataset(
+        request.spec, root=request.root, signature=signature, preprocess=request.preprocess, limit=request.limit
+    )
+
+
+def run_import(task: ImportTask, talk: Talk) -> Result:
+    from edgetool import graph
+    from edgetool.validate.opened import record_opened
+
+    importer = _make(task.plug, Importer)
+    samples = None
+    if task.samples is not None and task.request.inputs:
+        samples = open_data(task.samples, Signature(task.request.inputs, (), task.request.dims))
+    context = ImportContext(
+        threads=task.threads,
+        open_reference=lambda path: open_reference(path, task.threads),
+        samples=samples,
+        progress=talk.progress,
+        note=talk.note,
+    )
+    with record_opened() as opened:
+        result = importer.convert(task.source, task.request, task.directory, context)
+    return {
+        "model": _relative(result.model.path, task.directory),
+        "signature": result.model.signature.to_json(),
+        "digest": graph.digest(result.model.path),
+        "facts": dict(result.facts),
+        "files": [str(path) for path in opened.files if _belongs_to(task.source, path)],
+    }
+
+
+def _belongs_to(source: Source, path: Path) -> bool:
+    """The source itself, its weights, and the project's own files; not what libraries read for themselves."""
+    beside = source.path.parent if source.path else source.root
+    return path in (source.path, source.weights) or path.is_relative_to(source.root) or path.is_relative_to(beside)
+
+
+def run_dataset(task: DatasetTask, talk: Talk) -> Result:
+    dataset = open_data(task.data, task.signature)
+    return {
+        "digest": dataset.digest,
+        "count": dataset.count,
+        "warnings": list(dataset.warnings),
+        "files": [str(path) for path in dataset.read_files],
+    }
+
+
+def run_pass(task: PassTask, talk: Talk) -> Result:
+    """Check, apply, and hold the pass to its promises."""
+    from edgetool import graph
+
+    chosen = _make(task.plug, Pass)
+    model = task.model.model()
+    problems = chosen.check(model)
+    for problem in problems:
+        if problem.severity == "warn":
+            talk.note(str(problem))
+    if refusals := [problem for problem in problems if problem.severity == "refuse"]:
+        raise ModelError(
+            "pass-not-applicable",
+            f"{task.name} does not apply: " + "; ".join(map(str, refusals)),
+            where=str(model.path.name),
+            hint=next((problem.fix for problem in refusals if problem.fix), None),
+        )
+    before = graph.digest(model.path)
+    context = PassContext(
+        threads=task.threads,
+        open_reference=lambda path: open_reference(path, task.threads),
+        calibration=open_data(task.calibration, model.signature) if task.calibration else None,
+        progress=talk.progress,
+        note=talk.note,
+    )
+    result = chosen.apply(model, task.directory, context)
+    if graph.digest(model.path) != before:
+        raise _broken_promise(task.name, "it modified its input file")
+    if not result.changed:
+        if result.model.path != model.path:
+            raise _broken_promise(task.name, "it says that nothing changed and returned another file")
+        return {"changed": False, "facts": dict(result.facts)}
+    if not chosen.changes_signature and _shape_of(result.model.signature) != _shape_of(model.signature):
+        raise _broken_promise(task.name, "it changed the signature without declaring so")
+    return {
+        "changed": True,
+        "model": _relative(result.model.path, task.directory),
+        "signature": result.model.signature.to_json(),
+        "digest": graph.digest(result.model.path),
+        "facts": dict(result.facts),
+    }
+
+
+def run_support(task: SupportTask, talk: Talk) -> Result:
+    backend = _make(task.plug, Backend)
+    support = backend.supports(task.model.model(), _build_context(task.threads, task.facts, talk))
+    return {
+        "accelerator": support.accelerator,
+        "accepted": support.accepted,
+        "placements": [row.to_json() for row in support.placements],
+        "problems": [problem.to_json() for problem in support.problems],
+        "legalize": support.legalize and {"use": support.legalize.use, "options": dict(support.legalize.options)},
+    }
+
+
+def run_build(task: BuildTask, talk: Talk) -> Result:
+    backend = _make(task.plug, Backend)
+    engine = backend.build(task.model.model(), task.directory, _build_context(task.threads, task.facts, talk))
+    if engine.directory != task.directory or not engine.path.is_file():
+        raise _broken_promise(engine.backend, f"its engine's file {engine.entry!r} is not in the build folder")
+    return engine_json(engine)
+
+
+def run_inspect(task: InspectTask, talk: Talk) -> Result:
+    from edgetool import graph
+
+    return dict(graph.inspect(task.path).to_json())
+
+
+def engine_json(engine: Engine) -> Result:
+    return {
+        "backend": engine.backend,
+        "entry": engine.entry,
+        "precision": engine.precision,
+        "signature": engine.signature.to_json(),
+        "lowerings": [row.to_json() for row in engine.lowerings],
+        "facts": dict(engine.facts),
+        "digest": directory_digest(engine.directory),
+    }
+
+
+def directory_digest(directory: Path) -> str:
+    """sha256 over the names and bytes of all files below a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(directory.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as handle:
+                inner = hashlib.file_digest(handle, "sha256").hexdigest()
+            digest.update(f"{inner}  {path.relative_to(directory).as_posix()}\n".encode())
+    return digest.hexdigest()
+
+
+def _build_context(threads: int, facts: Mapping[str, JsonValue], talk: Talk) -> BuildContext:
+    return BuildContext(threads=threads, facts=facts, progress=talk.progress, note=talk.note)
+
+
+def _make(plug: Plug, base: type[Any]) -> Any:
+    kind = load_object(plug.loader, base, what=plug.loader)
+    return kind(kind.Options.model_validate(plug.options))
+
+
+def _shape_of(signature: Signature) -> object:
+    """Names, dtypes and ranks: what a pass must keep. (Symbol names of outputs may be re-inferred.)"""
+    return [
+        [(spec.name, spec.dtype, len(spec.shape)) for spec in specs] for specs in (signature.inputs, signature.outputs)
+    ]
+
+
+def _relative(path: Path, directory: Path) -> str:
+    try:
+        return path.relative_to(directory).as_posix()
+    except ValueError as error:
+        raise _broken_promise(path.name, f"it wrote outside its work directory: {path}") from error
+
+
+def _broken_promise(who: str, what: str) -> UnavailableError:
+    return UnavailableError(
+        "plugin-broke-promise", f"{who}: {what}", hint="report this to the plugin's author; nothing was kept"
+    )
+
+
+def _task(kind: type[Any], run: Callable[[Any, Talk], Result]) -> Callable[[Mapping[str, Any], Talk], Result]:
+    def handle(request: Mapping[str, Any], talk: Talk) -> Result:
+        return run(pydantic.TypeAdapter(kind).validate_python(request), talk)
+
+    return handle
+
+
+TASKS: Mapping[str, Callable[[Mapping[str, Any], Talk], Result]] = {
+    "import": _task(ImportTask, run_import),
+    "dataset": _task(DatasetTask, run_dataset),
+    "pass": _task(PassTask, run_pass),
+    "supports": _task(SupportTask, run_support),
+    "build": _task(BuildTask, run_build),
+    "inspect": _task(InspectTask, run_inspect),
+    "engine-open": _task(EngineFile, lambda file, talk: talk.desk.open(file)),
+    "engine-infer": _task(TensorsAt, lambda tensors, talk: talk.desk.infer(tensors)),
+    "engine-time": _task(TensorsAt, lambda tensors, talk: talk.desk.time(tensors)),
+    "engine-memory": lambda _, talk: talk.desk.memory(),
+    "engine-evidence": lambda _, talk: talk.desk.evidence(),
+}
