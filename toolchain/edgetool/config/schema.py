@@ -8,6 +8,7 @@ import pydantic
 from pydantic import Field
 
 from edgetool.config.units import Bytes, Fraction, Seconds
+from edgetool.signature import DimRange, TensorSpec
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 """Names that end up in file names."""
@@ -15,17 +16,52 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=
 SCHEMA_VERSION = 1
 
 
-class Table(pydantic.BaseModel):
-    """Base of all tables: unknown keys are errors."""
+DType = Literal[
+    "float32", "float16", "float64", "bfloat16", "float8_e4m3fn", "float8_e5m2",
+    "int64", "int32", "int16", "int8", "int4", "uint64", "uint32", "uint16", "uint8", "uint4", "bool", "string",
+]  # fmt: skip
+"""numpy's names, and those of the element types that numpy lacks."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+Size = Annotated[int, Field(ge=1)]
+
+
+def _as_pair(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    if len(value) != 2:
+        raise ValueError(f"wants a size, or [height, width], got {len(value)} values")
+    return tuple(value)
+
+
+Pair = Annotated[tuple[Size, Size], pydantic.BeforeValidator(_as_pair)]
+"""`[height, width]`: TOML knows lists only."""
+
+
+class Table(pydantic.BaseModel):
+    """Base of all tables: unknown keys are errors, and nothing is converted (`"5"` is not 5, nan is no limit)."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class OpenTable(Table):
+    """A table that also holds tables of plugins, which are checked by the plugins' own schemas."""
+
+    model_config = pydantic.ConfigDict(extra="allow")
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """The keys that this schema does not know."""
+        return dict(self.model_extra or {})
 
 
 class InputTable(Table):
-    """`[model.inputs.NAME]`"""
+    """`[model.inputs.NAME]`: one input of the model."""
 
-    shape: list[int | str] = Field(description="One entry a dimension: a size, or the name of a `[model.dims]` range.")
-    dtype: str = Field(default="float32", description="numpy's name of the element type.")
+    shape: list[Size | str] = Field(description="One entry a dimension: a size, or the name of a `[model.dims]` range.")
+    dtype: DType = Field(default="float32", description="Element type.")
+
+    def spec(self, name: str) -> TensorSpec:
+        return TensorSpec(name, self.dtype, tuple(self.shape))
 
 
 class DimTable(Table):
@@ -41,9 +77,13 @@ class DimTable(Table):
             raise ValueError(f"wants min <= opt <= max, got min={self.min}, opt={self.opt}, max={self.max}")
         return self
 
+    @property
+    def range(self) -> DimRange:
+        return DimRange(self.min, self.opt or self.min, self.max)
 
-class ModelTable(Table):
-    """`[model]`: what is built when the command line names no source."""
+
+class ModelTable(OpenTable):
+    """`[model]`: what is built when no source is named. A table named like an importer holds its options."""
 
     name: Name = Field(default="model", description="First part of the bundle's name.")
     version: Name = Field(default="0.0.0", description="Second part of the bundle's name.")
@@ -64,10 +104,8 @@ class ModelTable(Table):
 class PreprocessTable(Table):
     """`[data.preprocess]`: from an image file to the model's input; the contract that travels in the bundle."""
 
-    resize: int | tuple[int, int] | None = Field(
-        default=None, description="Shorter side in pixels, or [height, width]."
-    )
-    crop: int | tuple[int, int] | None = Field(default=None, description="Centre crop: side, or [height, width].")
+    resize: Size | Pair | None = Field(default=None, description="Shorter side in pixels, or [height, width].")
+    crop: Size | Pair | None = Field(default=None, description="Centre crop: side, or [height, width].")
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = Field(
         default="bilinear", description="Resampling filter of `resize`."
     )
@@ -90,20 +128,18 @@ class DataTable(Table):
     preprocess: PreprocessTable | None = Field(default=None, description="How image files become inputs.")
 
 
-class PassTable(pydantic.BaseModel):
+class PassTable(OpenTable):
     """One entry of a recipe: `use` names the pass, the other keys are its options."""
-
-    model_config = pydantic.ConfigDict(extra="allow", frozen=True)
 
     use: str = Field(description="Name of the pass; `edgetool plugins` lists them.")
 
     @property
     def options(self) -> dict[str, Any]:
-        return dict(self.model_extra or {})
+        return self.extra
 
 
 class RecipeTable(Table):
-    """`[recipes.NAME]`"""
+    """`[recipes.NAME]`: what is done to the model before the backend gets it."""
 
     passes: list[PassTable] = Field(default_factory=list, description="Applied in this order.")
 
@@ -113,7 +149,9 @@ class BudgetTable(Table):
 
     max_drop: Fraction | None = Field(default=None, description='Largest loss of the metric, absolute: "1%" or 0.01.')
     min_metric: Fraction | None = Field(default=None, description="Smallest acceptable metric of the engine.")
-    min_cosine: float | None = Field(default=None, le=1, description="Smallest cosine to the reference, any output.")
+    min_cosine: float | None = Field(
+        default=None, ge=-1, le=1, description="Smallest cosine to the reference, any output."
+    )
     min_sqnr_db: float | None = Field(default=None, description="Smallest signal to noise ratio in dB, any output.")
     min_agreement: Fraction | None = Field(
         default=None, description="Smallest share of samples whose top-1 equals the reference's."
@@ -142,10 +180,38 @@ class BuilderTable(Table):
     memory: Bytes | None = Field(default=None, description="Address space limit of the child process.")
 
 
-class TargetTable(pydantic.BaseModel):
-    """`[targets.NAME]`. Keys named like the backend hold its options and are checked by its own schema."""
+class FactsTable(OpenTable):
+    """`[targets.NAME.facts]`: what is known of the hardware and its software. Usually inherited from the catalogue."""
 
-    model_config = pydantic.ConfigDict(extra="allow", frozen=True)
+    arch: str | None = Field(default=None, description="Processor architecture as `uname -m` says: x86_64, aarch64.")
+    soc: str | None = Field(default=None, description="Chip, as its vendor names it.")
+    isa: list[str] | None = Field(
+        default=None, description="Instruction sets as /proc/cpuinfo spells them: avx2, avx512_vnni, asimddp."
+    )
+    vnni: bool | None = Field(
+        default=None,
+        description="Whether int8 dot products accumulate without saturating (VNNI, AMX, ARM's dot product).",
+    )
+    weight_bits: int | None = Field(
+        default=None, ge=2, le=8, description="Bits of an int8 weight that are used; 7 keeps CPUs without VNNI exact."
+    )
+    max_opset: int | None = Field(default=None, ge=7, description="Newest ONNX opset that the runtime reads.")
+    ram: Bytes | None = Field(
+        default=None, description="Memory of the device, shared with the GPU where that has none."
+    )
+    int8: bool | None = Field(default=None, description="Whether int8 is computed by instructions of its own.")
+    fp16: bool | None = Field(default=None, description="Whether float16 is faster than float32.")
+    fp8: bool | None = Field(default=None, description="Whether float8 is computed by instructions of its own.")
+    sm: int | None = Field(default=None, ge=50, description="NVIDIA compute capability times ten: 87 for Orin.")
+    jetpack: str | None = Field(default=None, description="JetPack release that the board runs.")
+    tensorrt: str | None = Field(default=None, description="TensorRT version that the board's software brings.")
+    cuda: str | None = Field(default=None, description="CUDA version that the board's software brings.")
+    dla_cores: int | None = Field(default=None, ge=0, description="Deep learning accelerators beside the GPU.")
+    fpga: str | None = Field(default=None, description="FPGA family, as the compiler for it names it.")
+
+
+class TargetTable(OpenTable):
+    """`[targets.NAME]`: hardware, software, recipe and limits. A table named like a backend holds its options."""
 
     extends: str | None = Field(
         default=None, description="`@vendor/board` from the catalogue, or another target's name."
@@ -163,10 +229,7 @@ class TargetTable(pydantic.BaseModel):
         default="fail", description="`allow` turns exit 9 into 0; the report still says unverified."
     )
     threads: int | None = Field(default=None, ge=1, description="Threads of the engine; what the host allows if unset.")
-    facts: dict[str, Any] = Field(
-        default_factory=dict,
-        description="What is known of the hardware: isa, vnni, weight_bits, max_opset, ram, ... (see the catalogue).",
-    )
+    facts: FactsTable = Field(default_factory=FactsTable, description="What is known of the hardware and its software.")
     budget: BudgetTable = Field(default_factory=BudgetTable, description="Limits that fail the build.")
     builder: BuilderTable = Field(default_factory=BuilderTable, description="Where the engine is built.")
     package: dict[str, Any] = Field(default_factory=dict, description="Formats to package the bundle in.")

@@ -41,9 +41,24 @@ def fraction(value: object) -> float:
     return _parse(value, _FRACTION, "1%")
 
 
-Seconds = Annotated[float, pydantic.BeforeValidator(seconds)]
-Bytes = Annotated[int, pydantic.BeforeValidator(byte_count)]
-Fraction = Annotated[float, pydantic.BeforeValidator(fraction)]
+def _written(units: dict[str, float] | dict[str, int], example: str) -> pydantic.WithJsonSchema:
+    """What editors are told: the file holds text, not the number that it becomes."""
+    pattern = rf"^\s*[0-9]+(\.[0-9]+)?\s*({'|'.join(units)})\s*$"
+    return pydantic.WithJsonSchema({"type": "string", "pattern": pattern, "examples": [example]}, mode="validation")
+
+
+_FRACTION_SCHEMA = {
+    "anyOf": [
+        {"type": "number", "minimum": -1, "maximum": 1},
+        {"type": "string", "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$", "examples": ["1%"]},
+    ]
+}
+
+Seconds = Annotated[float, pydantic.BeforeValidator(seconds), _written(_SECONDS, "12ms")]
+Bytes = Annotated[int, pydantic.BeforeValidator(byte_count), _written(_BYTES, "20MiB")]
+Fraction = Annotated[
+    float, pydantic.BeforeValidator(fraction), pydantic.WithJsonSchema(_FRACTION_SCHEMA, mode="validation")
+]
 
 
 def format_bytes(count: int) -> str:

@@ -1,0 +1,132 @@
+"""What loading gives: one Config, with every target resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from edgetool.artifact import Facts, JsonValue
+from edgetool.config.mistakes import Mistake, one_of
+from edgetool.config.positions import KeyPath
+from edgetool.config.schema import BudgetTable, BuilderTable, DataTable, ModelTable, PassTable
+from edgetool.config.tree import DEFAULT, Origin
+from edgetool.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ResolvedTarget:
+    """A target after `extends` and `--set`, with its recipe looked up.
+
+    Attributes:
+        name: as in `[targets.NAME]`.
+        description: one line, or None.
+        extends: boards and targets that it was built upon, nearest first.
+        backend: name of the backend; whether it is installed is not known here.
+        fallback: backends to try next.
+        options: raw option table of every backend that the target says something about.
+        recipe: name of the recipe, or None for the model as imported.
+        passes: what the recipe lists.
+        facts: what is known of the hardware, by name.
+        budget: limits that fail the build.
+        builder: where and within which limits it is built.
+        stands_in_for: targets that it is built in place of.
+        unverified: whether exit 9 becomes 0.
+        threads: of the engine, or None for what the host allows.
+        package: formats to wrap the bundle in, raw.
+        origins: where each written value comes from; what is missing here is a default.
+    """
+
+    name: str
+    description: str | None
+    extends: tuple[str, ...]
+    backend: str
+    fallback: tuple[str, ...]
+    options: Mapping[str, Mapping[str, JsonValue]]
+    recipe: str | None
+    passes: tuple[PassTable, ...]
+    facts: Facts
+    budget: BudgetTable
+    builder: BuilderTable
+    stands_in_for: tuple[str, ...]
+    unverified: Literal["fail", "allow"]
+    threads: int | None
+    package: Mapping[str, JsonValue]
+    origins: Mapping[KeyPath, Origin] = field(repr=False)
+
+    @property
+    def backend_options(self) -> Mapping[str, JsonValue]:
+        """Raw table of the target's own backend; the backend's schema checks it."""
+        return self.options_of(self.backend)
+
+    def options_of(self, backend: str) -> Mapping[str, JsonValue]:
+        """Raw table of a backend, empty where the target says nothing about it."""
+        return self.options.get(backend, {})
+
+    def origin(self, *path: str | int) -> Origin:
+        """Where a value comes from, e.g. `target.origin("budget", "size")`."""
+        return self.origins.get(path, DEFAULT)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """All values as the file would say them, defaults included."""
+        return {
+            "name": self.name,
+            "description": self.description,
+            "extends": list(self.extends),
+            "backend": self.backend,
+            "fallback": list(self.fallback),
+            "recipe": self.recipe,
+            "passes": [{"use": entry.use, **entry.options} for entry in self.passes],
+            "stands_in_for": list(self.stands_in_for),
+            "unverified": self.unverified,
+            "threads": self.threads,
+            "facts": dict(self.facts),
+            "budget": self.budget.model_dump(mode="json"),
+            "builder": self.builder.model_dump(mode="json"),
+            "package": dict(self.package),
+            **{name: dict(table) for name, table in self.options.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Config:
+    """A targets file that holds no mistakes.
+
+    Attributes:
+        path: the file, as the user named it.
+        root: absolute folder that relative paths and the user's modules are found from.
+        model: `[model]`, or None when the command line must name a source.
+        data: `[data]`.
+        recipes: passes by recipe.
+        targets: everything that can be built, in the order of the file.
+        bases: targets without a backend, that only others extend.
+        warnings: what is allowed but looks unintended.
+    """
+
+    path: Path
+    root: Path
+    model: ModelTable | None
+    data: DataTable
+    recipes: Mapping[str, tuple[PassTable, ...]]
+    targets: Mapping[str, ResolvedTarget]
+    bases: tuple[str, ...] = ()
+    warnings: tuple[Mistake, ...] = ()
+
+    def target(self, name: str) -> ResolvedTarget:
+        """The target of that name. Raises ConfigError with the nearest name, or all of them."""
+        if name in self.targets:
+            return self.targets[name]
+        if name in self.bases:
+            raise ConfigError(
+                "target-without-backend",
+                f"target {name!r} only serves others as a base: it has no backend",
+                where=str(self.path),
+                hint=f'give it one: backend = "onnxruntime" in [targets.{name}]',
+            )
+        raise ConfigError(
+            "unknown-target",
+            f"there is no target {name!r}",
+            where=str(self.path),
+            hint=one_of(name, self.targets, what="targets"),
+        )
