@@ -44,7 +44,9 @@ def unlabelled_crops(count: int) -> Pixels:
     skimage = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "ihc.png", "color.png",
                "rocket.jpg", "hubble_deep_field.jpg")  # fmt: skip
     paths = [
-        *fetch(Package("pypi", "scikit-image", "0.26.0"), *(f"skimage/data/{name}" for name in skimage), sha256=SKIMAGE),
+        *fetch(
+            Package("pypi", "scikit-image", "0.26.0"), *(f"skimage/data/{name}" for name in skimage), sha256=SKIMAGE
+        ),
         *fetch(Package("pypi", "scikit-learn", "1.9.1"), "sklearn/datasets/images/*.jpg", sha256=SKLEARN),
     ]
     photos = [_open(path) for path in paths]

@@ -21,7 +21,9 @@ STAGES = (
 class SameConv(nn.Conv2d):
     """A convolution padded as TensorFlow pads an even side: where the padding is odd, the far end gets more of it."""
 
-    def __init__(self, channels_in: int, channels_out: int, *, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, *, kernel: int = 1, stride: int = 1, groups: int = 1
+    ) -> None:
         padding = kernel // 2 if stride == 1 else 0
         super().__init__(channels_in, channels_out, kernel, stride, padding, groups=groups, bias=False)
         near = (kernel - stride) // 2

@@ -19,7 +19,9 @@ STAGES = (
 class ConvBlock(nn.Sequential):
     """Convolution, batch norm, ReLU6."""
 
-    def __init__(self, channels_in: int, channels_out: int, *, kernel: int = 3, stride: int = 1, groups: int = 1) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, *, kernel: int = 3, stride: int = 1, groups: int = 1
+    ) -> None:
         super().__init__(
             nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
             nn.BatchNorm2d(channels_out),
