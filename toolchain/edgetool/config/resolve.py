@@ -115,7 +115,7 @@ def check_names(file: Tree, chains: Mapping[str, Chain], known_backends: Collect
                 text = "stands in for itself" if other == name else f"there is no target {other!r}"
                 yield _mistake("unknown-target", own, at, key, text, hint)
         for index, other in enumerate(_texts(own.values.get("fallback"))):
-            if other in chain.backends[: index + 1]:
+            if other in (chain.backend, *_texts(own.values["fallback"])[:index]):
                 hint = "list other backends, each once"
                 text = f"{other!r} was tried before it gets to this fallback"
                 yield _mistake("invalid-value", own, at, ("fallback", index), text, hint)
@@ -174,7 +174,8 @@ def resolve(chain: Chain, recipes: Mapping[str, tuple[PassTable, ...]]) -> Resol
         description=table.description,
         extends=chain.extends,
         backend=chain.backend,
-        fallback=tuple(table.fallback),
+        # A base may list a fallback that is the first choice of a target that extends it.
+        fallback=tuple(name for name in table.fallback if name != chain.backend),
         options=table.extra,
         recipe=table.recipe,
         passes=recipes[table.recipe] if table.recipe else (),
