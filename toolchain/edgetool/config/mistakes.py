@@ -89,4 +89,6 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str | None:
 def one_of(word: str, choices: Iterable[str], *, what: str) -> str:
     """The nearest choice, or all of them."""
     known = sorted(choices)
-    return did_you_mean(word, known) or (f"known {what}: {', '.join(known)}" if known else f"there are no {what}")
+    return did_you_mean(word, known) or (
+        f"known {what}: {', '.join(known)}" if known else f"no other {what} are defined"
+    )

@@ -82,7 +82,7 @@ def _follow(
         below, extends, broken = _follow(file, found, path, (*passed, base))
         return overlay(below, tree), (base, *extends), broken
     code, kind = ("unknown-board", "boards") if base.startswith("@") else ("unknown-target", "targets")
-    return tree, (), mistake(code, f"there is no {kind[:-1]} {base!r}", one_of(base, found, what=kind))
+    return tree, (), mistake(code, f"there is no {kind[:-1]} {base!r}", one_of(base, {*found} - {*passed}, what=kind))
 
 
 def _base(file: Tree, name: str) -> Tree | Collection[str]:
