@@ -1,0 +1,77 @@
+"""Models as onnx_ir sees them: tensors stay in their files until somebody asks, so a pass can walk over 2 GB and more.
+
+`load` and `save` of this package hand out protos, which suit reading and small edits. A pass that rewrites the graph
+uses these two instead: uses of a value can be followed, and tensors are mapped in, changed and written one at a time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgetool.errors import HostError
+from edgetool.graph.load import load
+from edgetool.graph.save import INLINE_LIMIT, SMALL_TENSOR, written_aside
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
+def load_ir(path: Path) -> ir.Model:
+    """Load a model for rewriting; external data is checked now and read when it is used.
+
+    Raises:
+        ConfigError, ModelError: as `edgetool.graph.load`.
+    """
+    import onnx_ir as ir
+    import onnx_ir.external_data
+
+    model = ir.from_proto(load(path, weights=False))
+    onnx_ir.external_data.set_base_dir(model.graph, str(path.parent))
+    return model
+
+
+def save_ir(model: ir.Model, path: Path) -> None:
+    """Write a model, as `edgetool.graph.save` does; lazy tensors are computed one at a time.
+
+    Raises:
+        HostError: `cannot-write`.
+    """
+    import onnx_ir as ir
+    import onnx_ir.external_data
+
+    if stored_bytes(model) > INLINE_LIMIT:
+        aside = path.with_name(f".{path.name}.part")
+        try:
+            ir.save(
+                model,
+                aside,
+                format="protobuf",
+                external_data=path.name + ".data",
+                size_threshold_bytes=SMALL_TENSOR,
+                max_workers=1,
+            )
+            aside.replace(path)
+        except OSError as error:
+            raise HostError(
+                "cannot-write",
+                f"cannot write: {error.strerror or error}",
+                where=str(path),
+                hint="Check space and permission.",
+            ) from error
+        finally:
+            aside.unlink(missing_ok=True)
+        return
+    proto = ir.to_proto(onnx_ir.external_data.load_to_model(model))
+    with written_aside(path) as file:
+        file.write(proto.SerializeToString(deterministic=True))
+
+
+def stored_bytes(model: ir.Model) -> int:
+    """Bytes of the initializers of all graphs."""
+    return sum(
+        value.const_value.nbytes
+        for graph in (model.graph, *model.graph.subgraphs())
+        for value in graph.initializers.values()
+        if value.const_value is not None
+    )
