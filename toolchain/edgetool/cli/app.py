@@ -1,13 +1,21 @@
-"""Assembles the typer application from the command files."""
+"""Assembles the typer application from the command files, in the order in which they are used."""
 
 from __future__ import annotations
 
 import typer
+
+from edgetool.cli.cache import cache
+from edgetool.cli.convert import compress, convert
+from edgetool.cli.plugins import plugins
 
 app = typer.Typer(
     name="edgetool",
     help="From a trained network to a validated, compressed, hardware-specific engine in a firmware-ready bundle.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
 )
+
+app.command("convert")(convert)
+app.command("compress")(compress)
+app.command("plugins")(plugins)
+app.add_typer(cache, name="cache")

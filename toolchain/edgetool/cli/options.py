@@ -1,4 +1,4 @@
-"""Options that several commands share, so that a name means the same everywhere."""
+"""Arguments and options that several commands share, so that a name means the same everywhere."""
 
 from __future__ import annotations
 
@@ -7,10 +7,25 @@ from typing import Annotated
 
 import typer
 
+DEFAULT_FILE = Path("targets.toml")
+
 File = Annotated[
-    Path, typer.Option("--file", "-f", metavar="PATH", help="The targets file.", show_default="targets.toml")
+    Path | None, typer.Option("--file", "-f", metavar="PATH", help="The targets file; targets.toml when left out.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print events as JSON lines on stdout; the last is the result.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
-
-DEFAULT_FILE = Path("targets.toml")
+Source = Annotated[
+    str | None,
+    typer.Argument(metavar="[SOURCE]", help="Model file or module:function; [model] source when left out."),
+]
+Target = Annotated[str | None, typer.Option("--target", "-t", metavar="NAME", help="Target of the targets file.")]
+Targets = Annotated[
+    list[str] | None, typer.Option("--target", "-t", metavar="NAME", help="Target of the targets file; repeatable.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a key of the targets file, dotted; repeatable."),
+]
+Trust = Annotated[
+    bool, typer.Option("--trust-source", help="Allow unpickling of the source, which runs the code inside it.")
+]

@@ -178,7 +178,7 @@ class Cache:
     def entries(self) -> Iterator[Entry]:
         """All readable entries, in no order."""
         for folder in (self.root / "entries").glob("??/*"):
-            with contextlib.suppress(OSError, ValueError, KeyError):
+            with contextlib.suppress(OSError, IntegrityError):
                 yield _read_entry(folder)
 
     def check(self, entry: Entry) -> tuple[str, ...]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pydantic
 
 from edgetool.backends.base import Availability, Backend
-from edgetool.config.load import Config, ResolvedTarget
-from edgetool.config.schema import ModelTable, PassTable
+from edgetool.config.result import Config, ResolvedTarget
+from edgetool.config.schema import BudgetTable, BuilderTable, ModelTable
 from edgetool.engine.source import resolve_source
 from edgetool.errors import ConfigError, EdgetoolError, UnavailableError
 from edgetool.importers.base import Importer, ImportRequest, Source
@@ -121,13 +121,7 @@ class BuildPlan:
 
 
 def plan(
-    config: Config,
-    target_name: str,
-    plugins: Plugins,
-    *,
-    source: str | None = None,
-    trusted: bool = False,
-    importer_options: Mapping[str, Any] | None = None,
+    config: Config, target_name: str, plugins: Plugins, *, source: str | None = None, trusted: bool = False
 ) -> BuildPlan:
     """Resolve and validate everything that a target's build needs.
 
@@ -135,22 +129,51 @@ def plan(
         ConfigError: unknown names, wrong options, no source.
         UnavailableError: a pass, the importer, or every backend of the target is missing or broken here.
     """
-    target = config.target(target_name)
+    preparation = plan_preparation(config, target_name, plugins, source=source, trusted=trusted)
     where = f"{config.path} [targets.{target_name}]"
+    backends = _plan_backends(preparation.target, plugins, where, preparation.covered_by)
+    return replace(preparation, backends=backends)
+
+
+def plan_preparation(
+    config: Config, target_name: str | None, plugins: Plugins, *, source: str | None = None, trusted: bool = False
+) -> BuildPlan:
+    """As `plan`, up to the last pass: no backend is looked at. Without a target there are no passes."""
+    target = config.target(target_name) if target_name else _no_target()
     model = config.model or ModelTable()
     found = resolve_source(config, source, trusted=trusted)
-    covered_by = tuple(name for name, other in config.targets.items() if target_name in other.stands_in_for)
     return BuildPlan(
         config=config,
         target=target,
-        name=model.name if config.model and not source else _stem(found, model),
+        name=model.name if config.model else _stem(found, model),
         version=model.version,
         source=found,
-        importer=_plan_importer(found, model, plugins, dict(importer_options or {}), where),
+        importer=_plan_importer(found, model, plugins, f"{config.path} [model]"),
         request=_request(model),
-        passes=tuple(_plan_pass(table, target, plugins, config) for table in target.passes),
-        backends=_plan_backends(target, plugins, where, covered_by),
-        covered_by=covered_by,
+        passes=_plan_recipe(target, plugins, config),
+        backends=(),
+        covered_by=tuple(name for name, other in config.targets.items() if target_name in other.stands_in_for),
+    )
+
+
+def _no_target() -> ResolvedTarget:
+    return ResolvedTarget(
+        name="onnx",
+        description=None,
+        extends=(),
+        backend="",
+        fallback=(),
+        options={},
+        recipe=None,
+        passes=(),
+        facts={},
+        budget=BudgetTable(),
+        builder=BuilderTable(),
+        stands_in_for=(),
+        unverified="fail",
+        threads=None,
+        package={},
+        origins={},
     )
 
 
@@ -168,7 +191,7 @@ def _request(model: ModelTable) -> ImportRequest:
     )
 
 
-def _plan_importer(source: Source, model: ModelTable, plugins: Plugins, options: dict[str, Any], where: str) -> Planned:
+def _plan_importer(source: Source, model: ModelTable, plugins: Plugins, where: str) -> Planned:
     if model.importer:
         info = plugins.importer(model.importer, where=where)
     elif source.factory:
@@ -180,7 +203,7 @@ def _plan_importer(source: Source, model: ModelTable, plugins: Plugins, options:
         info = _one_importer(readers, source)
     _require(info, where=source.text)
     kind = load_class(info, Importer)
-    validated = _validated(kind.Options, options, where=f"{where} importer {info.name!r}")
+    validated = _validated(kind.Options, model.extra.get(info.name, {}), where=f"{where[:-1]}.{info.name}]")
     return Planned(
         name=info.name,
         loader=info.loader,
@@ -203,13 +226,20 @@ def _one_importer(readers: list[Any], source: Source) -> Any:
     )
 
 
-def _plan_pass(table: PassTable, target: ResolvedTarget, plugins: Plugins, config: Config) -> PlannedPass:
-    where = f"{config.path} [recipes.{target.recipe}] use = {table.use!r}"
-    info = plugins.pass_(table.use, where=where)
+def _plan_recipe(target: ResolvedTarget, plugins: Plugins, config: Config) -> tuple[PlannedPass, ...]:
+    where = f"{config.path} [recipes.{target.recipe}]"
+    return tuple(plan_pass(table.use, table.options, target, plugins, where=where) for table in target.passes)
+
+
+def plan_pass(
+    use: str, given: Mapping[str, Any], target: ResolvedTarget, plugins: Plugins, *, where: str
+) -> PlannedPass:
+    """Resolve one pass and its options, those left unset filled from the target's facts."""
+    where = f"{where} use = {use!r}"
+    info = plugins.pass_(use, where=where)
     _require(info, where=where)
     kind = load_class(info, Pass)
-    options = _validated(kind.Options, _with_facts(kind.Options, table.options, target.facts), where=where)
-    assert isinstance(options, PassOptions)
+    options = _validated(kind.Options, _with_facts(kind.Options, given, target.facts), where=where)
     return PlannedPass(
         name=info.name,
         loader=info.loader,
@@ -256,7 +286,7 @@ def plan_backend(target: ResolvedTarget, name: str, plugins: Plugins, *, where: 
         kind: type[Backend[Any]] = load_class(info, Backend)
     except UnavailableError as error:
         return PlannedBackend(name, "", 0, {}, "", {}, failure=error)
-    options = _validated(kind.Options, target.backend_options.get(name, {}), where=table)
+    options = _validated(kind.Options, target.options_of(name), where=table)
     availability = kind(options).probe()
     failure = None
     if not availability.can_build:

@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
-from edgetool.config.load import Config
+from edgetool.config.result import Config
+from edgetool.config.schema import DataTable
 from edgetool.errors import ConfigError
 from edgetool.importers.base import Source
 
 _FACTORY = re.compile(r"(?P<module>[A-Za-z_][\w./-]*?)(?:\.py)?:(?P<function>[A-Za-z_]\w*)")
+
+
+def for_command_line(config: Config, source: str | None, overrides: Collection[str]) -> Config:
+    """The config that a SOURCE on the command line leaves: `[model]` and `[data]` belong to the file's own source.
+
+    A table that `--set` touches is kept, so that `--set data.calibration=...` works with any source.
+    """
+    if source is None or (config.model and config.model.source == source):
+        return config
+    touched = {text.partition(".")[0] for text in overrides}
+    return replace(
+        config,
+        model=config.model if "model" in touched else None,
+        data=config.data if "data" in touched else DataTable(),
+    )
+
+
+def empty_config() -> Config:
+    """For commands that work on a source alone, where there is no targets file."""
+    return Config(path=Path("targets.toml"), root=Path.cwd(), model=None, data=DataTable(), recipes={}, targets={})
 
 
 def resolve_source(config: Config, text: str | None, *, trusted: bool) -> Source:
@@ -18,7 +41,7 @@ def resolve_source(config: Config, text: str | None, *, trusted: bool) -> Source
     Raises:
         ConfigError: no source, or no such file; a missing path is never taken for a name on a hub.
     """
-    root = config.path.parent
+    root = config.root
     model = config.model
     if text is None and (model is None or model.source is None):
         raise ConfigError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -57,7 +56,7 @@ class Stepper:
         self.target = target
         self.cache = cache
         self._children = children
-        self._listener = listener
+        self.tell = listener
         self._limits = limits
         self._python = python
         self._root = root
@@ -80,17 +79,17 @@ class Stepper:
         """
         base = make_key(request.name, {**request.parts, "edgetool": _core()})
         if found := self._cached(request, base):
-            self._listener(StepFinished(self.target, request.name, found.seconds, True, _summary(found.result)))
+            self.tell(StepFinished(self.target, request.name, found.seconds, True, _summary(found.result)))
             return found
         with self.cache.lock(base.digest, lambda: self._note(request.name, "another build makes this; waiting for it")):
             if found := self._cached(request, base):
-                self._listener(StepFinished(self.target, request.name, found.seconds, True, _summary(found.result)))
+                self.tell(StepFinished(self.target, request.name, found.seconds, True, _summary(found.result)))
                 return found
             return self._make(request, base)
 
     def _make(self, request: StepRequest, base: Key) -> Entry:
         started = time.monotonic()
-        self._listener(StepStarted(self.target, request.name))
+        self.tell(StepStarted(self.target, request.name))
         with self.cache.workspace() as folder:
             files = folder / "files"
             files.mkdir()
@@ -104,7 +103,7 @@ class Stepper:
                 key = self._full_key(request, base, result["files"])
             entry = self.cache.put(key, files, result, seconds=seconds)
         self.history.append(key)
-        self._listener(StepFinished(self.target, request.name, seconds, False, _summary(result)))
+        self.tell(StepFinished(self.target, request.name, seconds, False, _summary(result)))
         return entry
 
     def _cached(self, request: StepRequest, base: Key) -> Entry | None:
@@ -128,7 +127,7 @@ class Stepper:
             log = self.cache.root / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{self.target}-{time.monotonic_ns()}.log"
             self._child = self._children.start(log=log, limits=self._limits, python=self._python)
         answer = Answer(
-            progress=lambda done, total, what: self._listener(StepProgress(self.target, step, done, total, what)),
+            progress=lambda done, total, what: self.tell(StepProgress(self.target, step, done, total, what)),
             note=lambda text: self._note(step, text),
         )
         with ExitStack() as on_failure:
@@ -138,7 +137,7 @@ class Stepper:
         return result
 
     def _note(self, step: str, text: str) -> None:
-        self._listener(StepNote(self.target, step, text))
+        self.tell(StepNote(self.target, step, text))
 
     def _end_child(self) -> None:
         if self._child is not None:
@@ -156,16 +155,3 @@ def _summary(result: Mapping[str, Any]) -> str:
         return "nothing to do"
     facts = result.get("facts")
     return str(facts["summary"]) if isinstance(facts, dict) and "summary" in facts else ""
-
-
-def save_history(cache: Cache, name: str, history: list[Key]) -> None:
-    """Keep the keys of a build, and those of the build before, for `edgetool cache why`."""
-    folder = cache.root / "plans"
-    folder.mkdir(parents=True, exist_ok=True)
-    current = folder / f"{name}.json"
-    text = json.dumps([{"step": key.step, "digest": key.digest, "parts": key.parts} for key in history], indent=1)
-    if current.exists():
-        if current.read_text() == text:
-            return
-        current.replace(folder / f"{name}.before.json")
-    current.write_text(text)

@@ -1,0 +1,87 @@
+"""What most commands begin with: the targets file, the plugins, the cache, and an end to all children on Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from edgetool.cli.options import DEFAULT_FILE
+from edgetool.cli.output import Output
+from edgetool.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgetool.config.result import Config
+    from edgetool.engine.services import Services
+    from edgetool.plugin.manager import Plugins
+
+
+@dataclass(frozen=True)
+class Project:
+    """The targets file and the plugins that it can use."""
+
+    config: Config
+    plugins: Plugins
+
+
+def open_project(file: Path | None, *, overrides: Sequence[str] = ()) -> Project:
+    """Load plugins and the targets file. Raises ConfigError when there is none."""
+    from edgetool.config.load import load
+    from edgetool.plugin.manager import load_plugins
+
+    path = file or DEFAULT_FILE
+    if not path.is_file():
+        raise ConfigError(
+            "targets-file-not-found",
+            f"there is no {path}",
+            where=str(Path.cwd()),
+            hint="edgetool init MODEL writes one; or name it with --file",
+        )
+    plugins = load_plugins()
+    config = load(path, overrides=overrides, known_backends=plugins.backends, known_importers=plugins.importers)
+    return Project(config, plugins)
+
+
+@contextmanager
+def services(output: Output, plugins: Plugins, *, use_cache: bool = True) -> Iterator[Services]:
+    """Cache, children and listener for a command; all children end with the block, and on Ctrl-C or SIGTERM."""
+    from edgetool.cli.render import listener
+    from edgetool.engine.cache import Cache, default_root
+    from edgetool.engine.isolate import Children
+    from edgetool.engine.services import Services
+
+    with ExitStack() as stack:
+        root = default_root() if use_cache else _private_root(stack)
+        children = Children()
+        stack.callback(children.interrupt)
+        stack.enter_context(_terminate_as_interrupt())
+        listen = stack.enter_context(listener(output))
+        yield Services(cache=Cache(root), children=children, listener=listen, plugins=plugins)
+
+
+def _private_root(stack: ExitStack) -> Path:
+    """A cache of this command's own, gone with it."""
+    from edgetool.engine.cache import default_root
+
+    shared = default_root()
+    parent = shared if shared.is_dir() else None
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgetool-", dir=parent)))
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """SIGTERM, as CI systems send it, ends a command like Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,356 @@
+"""The steps of a build, each as a function: import, passes, the backend's verdict, the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgetool.artifact import Facts
+from edgetool.config.schema import DataTable
+from edgetool.engine.events import StepNote
+from edgetool.engine.fingerprint import code_digest
+from edgetool.engine.plan import BuildPlan, Planned, PlannedBackend, PlannedPass, plan_pass
+from edgetool.engine.stepper import Stepper, StepRequest
+from edgetool.engine.tasks import (
+    BuildTask,
+    DataRequest,
+    DatasetTask,
+    ImportTask,
+    ModelFile,
+    PassTask,
+    Plug,
+    SupportTask,
+    request_json,
+)
+from edgetool.errors import ConfigError, ModelError
+from edgetool.plugin.manager import Plugins
+from edgetool.problem import Problem
+from edgetool.signature import Signature, signature_from_json
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """A Model between two steps."""
+
+    path: Path
+    signature: Signature
+    digest: str
+
+    def file(self) -> ModelFile:
+        return ModelFile(self.path, self.signature)
+
+
+@dataclass(frozen=True, slots=True)
+class DataState:
+    """Samples that were read once: what they are, not the samples themselves."""
+
+    request: DataRequest
+    digest: str
+    count: int
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PassRecord:
+    """What a pass did, for the manifest."""
+
+    name: str
+    options: Mapping[str, Any]
+    provider: str
+    changed: bool
+    facts: Facts
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A model ready for its backend.
+
+    Attributes:
+        reference: as imported, before any pass: what the engine is compared with.
+        model: after the last pass.
+        passes: what was done.
+        source: facts of the import.
+        calibration: None when no pass wanted data.
+        fixed_inputs: inputs that `specialize` turned into constants, with their values.
+    """
+
+    reference: ModelState
+    model: ModelState
+    passes: tuple[PassRecord, ...]
+    source: Facts
+    calibration: DataState | None
+    fixed_inputs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A backend's static verdict, as its child told it."""
+
+    accelerator: str
+    placements: tuple[Mapping[str, Any], ...]
+    problems: tuple[Problem, ...]
+    legalize: Mapping[str, Any] | None
+
+    @property
+    def refusals(self) -> tuple[Problem, ...]:
+        return tuple(problem for problem in self.problems if problem.severity == "refuse")
+
+    @property
+    def off_accelerator(self) -> tuple[Mapping[str, Any], ...]:
+        return tuple(row for row in self.placements if row["device"] != self.accelerator)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltEngine:
+    """An engine in the cache, and what is known of it."""
+
+    backend: PlannedBackend
+    directory: Path
+    entry: str
+    precision: str
+    signature: Signature
+    lowerings: tuple[Mapping[str, Any], ...]
+    facts: Facts
+    digest: str
+
+
+def import_model(plan: BuildPlan, stepper: Stepper, *, threads: int) -> tuple[ModelState, Facts]:
+    """The source as a proven Model, and how it came about."""
+    source = plan.source
+    entry = stepper.run(
+        StepRequest(
+            name="import",
+            task="import",
+            parts={
+                **_identity(plan.importer),
+                "request": request_json(plan.request),
+                "factory": source.factory,
+                "source": source.path.name if source.path else None,
+                "trusted": source.trusted,
+            },
+            make=lambda folder: ImportTask(
+                plug=_plug(plan.importer),
+                source=source,
+                request=plan.request,
+                directory=folder,
+                threads=threads,
+                samples=_samples(plan),
+            ),
+            discovers=True,
+            isolated=plan.importer.isolated,
+        )
+    )
+    result = entry.result
+    state = ModelState(
+        entry.directory / result["model"], signature_from_json(result["signature"]), str(result["digest"])
+    )
+    return state, result["facts"]
+
+
+def apply_passes(plan: BuildPlan, stepper: Stepper, *, threads: int) -> Prepared:
+    """Import, then every pass of the recipe in order."""
+    reference, source = import_model(plan, stepper, threads=threads)
+    calibration = None
+    if any(row.wants_calibration for row in plan.passes):
+        calibration = read_data(plan, stepper, "calibration", reference.signature)
+    prepared = Prepared(reference, reference, (), source, calibration)
+    for row in plan.passes:
+        prepared = apply_pass(row, prepared, stepper, threads=threads)
+    return prepared
+
+
+def apply_pass(
+    row: PlannedPass, prepared: Prepared, stepper: Stepper, *, threads: int, why: str | None = None
+) -> Prepared:
+    """One pass on the prepared model."""
+    model = prepared.model
+    data = prepared.calibration if row.wants_calibration else None
+    entry = stepper.run(
+        StepRequest(
+            name=row.name,
+            task="pass",
+            parts={
+                **_identity(row),
+                "input": model.digest,
+                "signature": model.signature.to_json(),
+                "calibration": data.digest if data else None,
+            },
+            make=lambda folder: PassTask(
+                plug=_plug(row),
+                name=row.name,
+                model=model.file(),
+                directory=folder,
+                threads=threads,
+                calibration=data.request if data else None,
+            ),
+            isolated=row.isolated,
+        )
+    )
+    result = entry.result
+    if result["changed"]:
+        model = ModelState(
+            entry.directory / result["model"], signature_from_json(result["signature"]), str(result["digest"])
+        )
+    record = PassRecord(row.name, row.options, row.provider, bool(result["changed"]), result["facts"], why)
+    fixed = result["facts"].get("fixed_inputs") or {}
+    return Prepared(
+        reference=prepared.reference,
+        model=model,
+        passes=(*prepared.passes, record),
+        source=prepared.source,
+        calibration=prepared.calibration,
+        fixed_inputs={**prepared.fixed_inputs, **fixed},
+    )
+
+
+def read_data(plan: BuildPlan, stepper: Stepper, purpose: str, signature: Signature) -> DataState:
+    """Read all samples of `[data] calibration` or `evaluation` once.
+
+    Raises:
+        ConfigError: the file names none.
+    """
+    request = data_request(plan, purpose)
+    if request is None:
+        wanting = next((row.name for row in plan.passes if row.wants_calibration), purpose)
+        raise ConfigError(
+            "no-calibration-data",
+            f"pass {wanting!r} needs calibration data and none is given",
+            where=f"{plan.config.path} [data] {purpose}",
+            hint='name a folder of npz, npy or images, or "module:function"; random data is never used',
+        )
+    entry = stepper.run(
+        StepRequest(
+            name=f"{purpose}-data",
+            task="dataset",
+            parts={"data": request_json(request), "signature": [spec.to_json() for spec in signature.inputs]},
+            make=lambda folder: DatasetTask(request, signature),
+            discovers=True,
+        )
+    )
+    result = entry.result
+    for text in result["warnings"]:
+        stepper.tell(StepNote(stepper.target, f"{purpose}-data", text))
+    return DataState(request, str(result["digest"]), int(result["count"]), tuple(result["warnings"]))
+
+
+def data_request(plan: BuildPlan, purpose: str) -> DataRequest | None:
+    data: DataTable = plan.config.data
+    spec = data.calibration if purpose == "calibration" else data.evaluation
+    if spec is None:
+        return None
+    limit = data.limit if purpose == "calibration" else None
+    return DataRequest(spec, plan.config.root, data.preprocess, limit)
+
+
+def ask_support(
+    plan: BuildPlan, backend: PlannedBackend, model: ModelState, stepper: Stepper, *, threads: int
+) -> Verdict:
+    """The backend's static verdict on the model."""
+    entry = stepper.run(
+        StepRequest(
+            name="supports",
+            task="supports",
+            parts={**_identity(backend), "input": model.digest, "signature": model.signature.to_json(),
+                   "facts": dict(plan.target.facts), "threads": threads},
+            make=lambda folder: SupportTask(_plug(backend), model.file(), threads, dict(plan.target.facts)),
+        )
+    )  # fmt: skip
+    result = entry.result
+    return Verdict(
+        accelerator=str(result["accelerator"]),
+        placements=tuple(result["placements"]),
+        problems=tuple(Problem(**{**row, "nodes": tuple(row["nodes"])}) for row in result["problems"]),
+        legalize=result["legalize"],
+    )
+
+
+def accept_or_legalize(
+    plan: BuildPlan,
+    backend: PlannedBackend,
+    prepared: Prepared,
+    stepper: Stepper,
+    plugins: Plugins,
+    *,
+    threads: int,
+) -> tuple[Prepared, Verdict]:
+    """The backend's acceptance, after the one pass that it may ask for.
+
+    Raises:
+        ModelError: it refuses, and no pass cures that.
+    """
+    verdict = ask_support(plan, backend, prepared.model, stepper, threads=threads)
+    if verdict.refusals and verdict.legalize:
+        why = "; ".join(str(problem) for problem in verdict.refusals)
+        cure = plan_pass(
+            str(verdict.legalize["use"]), verdict.legalize["options"], plan.target, plugins, where=backend.name
+        )
+        stepper.tell(StepNote(stepper.target, cure.name, f"applied because {backend.name} asks for it: {why}"))
+        if cure.wants_calibration and prepared.calibration is None:
+            raise refusal(backend.name, verdict, plan)
+        prepared = apply_pass(cure, prepared, stepper, threads=threads, why=why)
+        verdict = ask_support(plan, backend, prepared.model, stepper, threads=threads)
+    if verdict.refusals:
+        raise refusal(backend.name, verdict, plan)
+    return prepared, verdict
+
+
+def refusal(backend: str, verdict: Verdict, plan: BuildPlan) -> ModelError:
+    shown = "; ".join(str(problem) for problem in verdict.refusals[:6])
+    more = f"; and {len(verdict.refusals) - 6} more" if len(verdict.refusals) > 6 else ""
+    fix = next((problem.fix for problem in verdict.refusals if problem.fix), None)
+    return ModelError(
+        "model-refused",
+        f"{backend} cannot take this model: {shown}{more}",
+        where=plan.source.text,
+        hint=fix or f"edgetool check {plan.source.text} --target {plan.target.name}",
+    )
+
+
+def build_engine(
+    plan: BuildPlan, backend: PlannedBackend, model: ModelState, stepper: Stepper, *, threads: int
+) -> BuiltEngine:
+    """The engine, from the cache or built now."""
+    facts = dict(plan.target.facts)
+    entry = stepper.run(
+        StepRequest(
+            name="build",
+            task="build",
+            parts={**_identity(backend), "input": model.digest, "signature": model.signature.to_json(),
+                   "facts": facts, "threads": threads},
+            make=lambda folder: BuildTask(_plug(backend), model.file(), folder, threads, facts),
+        )
+    )  # fmt: skip
+    result = entry.result
+    return BuiltEngine(
+        backend=backend,
+        directory=entry.directory,
+        entry=str(result["entry"]),
+        precision=str(result["precision"]),
+        signature=signature_from_json(result["signature"]),
+        lowerings=tuple(result["lowerings"]),
+        facts=result["facts"],
+        digest=str(result["digest"]),
+    )
+
+
+def _samples(plan: BuildPlan) -> DataRequest | None:
+    return data_request(plan, "calibration") or data_request(plan, "evaluation")
+
+
+def _plug(row: Planned) -> Plug:
+    return Plug(row.loader, dict(row.options))
+
+
+def _identity(row: Planned) -> dict[str, Any]:
+    """What of a plugin's class decides its results."""
+    return {
+        "use": row.name,
+        "revision": row.revision,
+        "options": dict(row.options),
+        "provider": row.provider,
+        "code": code_digest(row.loader),
+        "tools": dict(row.tools),
+    }

@@ -1,0 +1,42 @@
+"""What every build of one command shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgetool.config.result import ResolvedTarget
+from edgetool.engine.cache import Cache
+from edgetool.engine.events import Listener
+from edgetool.engine.isolate import Children, Limits
+from edgetool.engine.plan import BuildPlan
+from edgetool.engine.stepper import Stepper
+from edgetool.host import thread_count
+from edgetool.plugin.manager import Plugins
+
+
+@dataclass(frozen=True)
+class Services:
+    """The cache, the children, the one who listens, and the plugins."""
+
+    cache: Cache
+    children: Children
+    listener: Listener
+    plugins: Plugins
+
+    def stepper(self, plan: BuildPlan) -> Stepper:
+        """For the steps of one target."""
+        builder = plan.target.builder
+        return Stepper(
+            target=plan.target.name,
+            cache=self.cache,
+            children=self.children,
+            listener=self.listener,
+            limits=Limits(seconds=builder.timeout, memory=builder.memory),
+            python=builder.python,
+            root=plan.config.root,
+        )
+
+
+def threads_for(target: ResolvedTarget) -> int:
+    """The target's own wish, else what affinity and cgroups grant."""
+    return target.threads or thread_count()
