@@ -87,7 +87,8 @@ def _wanted(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _files(folder: Path, patterns: Sequence[str]) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if _wanted(path.relative_to(folder).as_posix(), patterns))
+    present = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in present if _wanted(path.relative_to(folder).as_posix(), patterns))
 
 
 def _digest_of(folder: Path, patterns: Sequence[str]) -> str | None:
