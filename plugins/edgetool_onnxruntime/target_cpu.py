@@ -1,0 +1,15 @@
+"""Which family of processors the target computes on: it decides which int8 kernels are the fast ones."""
+
+from __future__ import annotations
+
+import platform
+
+from edgetool.artifact import Facts
+
+_X86 = ("x86", "amd64", "avx", "sse", "i386", "i686")
+
+
+def is_x86(facts: Facts) -> bool:
+    """Whether the target computes on x86; what its facts do not say is taken from this machine."""
+    isa = facts.get("isa") or platform.machine()
+    return str(isa).lower().startswith(_X86)
