@@ -6,10 +6,10 @@ import platform
 
 from edgetool.artifact import Facts
 
-_X86 = ("x86", "amd64", "avx", "sse", "i386", "i686")
+_X86 = ("x86", "amd64", "i386", "i686")
 
 
 def is_x86(facts: Facts) -> bool:
     """Whether the target computes on x86; what its facts do not say is taken from this machine."""
-    isa = facts.get("isa") or platform.machine()
-    return str(isa).lower().startswith(_X86)
+    arch = facts.get("arch") or platform.machine()
+    return str(arch).lower().startswith(_X86)
