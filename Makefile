@@ -1,0 +1,46 @@
+# The commands that people and CI use. `make demo` and `make test` need nothing but Python 3.11 or later.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+EXTRAS := dev,onnxruntime,openvino,torch,nncf,firmware
+STAMP  := $(VENV)/.installed
+# Plain `torch` would fetch gigabytes of CUDA; the pinned version has a CPU build.
+PIN    := -c constraints.txt
+
+.PHONY: demo test test-slow lint examples bench docs clean help
+
+help:            ## List these commands.
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(PIN) -e '.[$(EXTRAS)]'
+	touch $@
+
+demo: $(STAMP)   ## Train a small network on real digits and build it for ONNX Runtime and OpenVINO.
+	@$(BIN)/python -m examples.digits.prepare
+	@$(BIN)/edgetool build --file examples/digits/targets.toml --target ort-int8 --target openvino-int8
+
+test: $(STAMP)   ## The fast tests.
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+test-slow: $(STAMP)  ## The tests that take longer: large files, real networks, killed builds.
+	$(BIN)/python -m pytest -n 2 -m 'slow or network' $(PYTEST_ARGS)
+
+lint: $(STAMP)   ## ruff, and mypy --strict.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+examples: $(STAMP)  ## Build every example network for ONNX Runtime and OpenVINO, float and int8.
+	$(BIN)/python -m examples.run
+
+bench: $(STAMP)  ## Speed and memory against named alternatives, as ratios.
+	$(BIN)/python -m benchmarks
+
+docs: $(STAMP)   ## Regenerate the reference pages from the code.
+	$(BIN)/python docs/generate.py
+
+clean:           ## Remove the environment and what was built.
+	rm -rf $(VENV) dist build

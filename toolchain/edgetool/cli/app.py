@@ -5,7 +5,9 @@ from __future__ import annotations
 import typer
 
 from edgetool.cli.cache import cache
+from edgetool.cli.check import check
 from edgetool.cli.convert import compress, convert
+from edgetool.cli.inspect import inspect
 from edgetool.cli.plugins import plugins
 
 app = typer.Typer(
@@ -15,6 +17,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.command("inspect")(inspect)
+app.command("check")(check)
 app.command("convert")(convert)
 app.command("compress")(compress)
 app.command("plugins")(plugins)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgetool.cli.check import only_target
 from edgetool.cli.options import File, Json, Quiet, Set, Source, Target, Trust
 from edgetool.cli.output import Output
 
@@ -55,12 +56,14 @@ def _run(
     trusted: bool,
     compress: bool,
 ) -> None:
-    from edgetool.cli.project import open_project, services
+    from edgetool.cli.project import open_source, services
     from edgetool.engine.pipeline import apply_passes, import_model
     from edgetool.engine.plan import plan_preparation
     from edgetool.engine.services import threads_for
 
-    project = open_project(file, overrides=overrides or ())
+    project = open_source(file, source, overrides=overrides or ())
+    if compress and target is None:
+        target = only_target(list(project.config.targets))
     plan = plan_preparation(project.config, target, project.plugins, source=source, trusted=trusted)
     threads = threads_for(plan.target)
     with services(output, project.plugins) as shared, shared.stepper(plan) as stepper:

@@ -29,9 +29,14 @@ class Project:
     plugins: Plugins
 
 
-def open_project(file: Path | None, *, overrides: Sequence[str] = ()) -> Project:
-    """Load plugins and the targets file. Raises ConfigError when there is none."""
+def open_project(file: Path | None, *, overrides: Sequence[str] = (), source: str | None = None) -> Project:
+    """Load plugins and the targets file; a SOURCE of the command line replaces the file's own.
+
+    Raises:
+        ConfigError: there is no such file, or it has mistakes.
+    """
     from edgetool.config.load import load
+    from edgetool.engine.source import for_command_line
     from edgetool.plugin.manager import load_plugins
 
     path = file or DEFAULT_FILE
@@ -44,7 +49,17 @@ def open_project(file: Path | None, *, overrides: Sequence[str] = ()) -> Project
         )
     plugins = load_plugins()
     config = load(path, overrides=overrides, known_backends=plugins.backends, known_importers=plugins.importers)
-    return Project(config, plugins)
+    return Project(for_command_line(config, source, overrides), plugins)
+
+
+def open_source(file: Path | None, source: str | None, *, overrides: Sequence[str] = ()) -> Project:
+    """As `open_project`, for commands that can do without a targets file when a SOURCE is named."""
+    from edgetool.engine.source import empty_config
+    from edgetool.plugin.manager import load_plugins
+
+    if source is not None and file is None and not DEFAULT_FILE.is_file():
+        return Project(empty_config(), load_plugins())
+    return open_project(file, overrides=overrides, source=source)
 
 
 @contextmanager

@@ -1,0 +1,94 @@
+"""`edgetool check`: a backend's static verdict, node by node, without building."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgetool.cli.options import File, Json, Quiet, Set, Source, Target, Trust
+from edgetool.cli.output import Output
+from edgetool.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgetool.engine.pipeline import Verdict
+
+_SHOWN = 12
+
+AllNodes = Annotated[bool, typer.Option("--all", help="List every node, not only those that are refused or elsewhere.")]
+
+
+def check(
+    source: Source = None,
+    target: Target = None,
+    file: File = None,
+    overrides: Set = None,
+    all_nodes: AllNodes = False,
+    trust_source: Trust = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say for each node where TARGET would run it, or why it cannot. Nothing is built."""
+    from edgetool.cli.project import open_project, services
+    from edgetool.engine.pipeline import apply_passes, ask_support, refusal
+    from edgetool.engine.plan import plan
+    from edgetool.engine.services import threads_for
+
+    output = Output(json, quiet)
+    project = open_project(file, overrides=overrides or (), source=source)
+    name = target or only_target(list(project.config.targets))
+    planned = plan(project.config, name, project.plugins, source=source, trusted=trust_source)
+    threads = threads_for(planned.target)
+    with services(output, project.plugins) as shared, shared.stepper(planned) as stepper:
+        prepared = apply_passes(planned, stepper, threads=threads)
+        backend = next(row for row in planned.backends if row.failure is None)
+        verdict = ask_support(planned, backend, prepared.model, stepper, threads=threads)
+    output.result(
+        {
+            "target": name,
+            "backend": backend.name,
+            "accepted": not verdict.refusals,
+            "accelerator": verdict.accelerator,
+            "placements": list(verdict.placements),
+            "problems": [problem.to_json() for problem in verdict.problems],
+            "legalize": verdict.legalize,
+        },
+        _text(name, backend.name, verdict, all_nodes=all_nodes),
+    )
+    if verdict.refusals and not verdict.legalize:
+        raise refusal(backend.name, verdict, planned)
+
+
+def only_target(names: list[str]) -> str:
+    """The target to take when the user named none: the only one there is."""
+    if len(names) == 1:
+        return names[0]
+    raise ConfigError(
+        "no-target", "which target?", hint=f"--target NAME, one of: {', '.join(names) or 'none is defined'}"
+    )
+
+
+def _text(target: str, backend: str, verdict: Verdict, *, all_nodes: bool) -> str:
+    total = len(verdict.placements)
+    placed = Counter(row["device"] or "nowhere" for row in verdict.placements)
+    lines = [
+        f"{target}: {total - len(verdict.off_accelerator)}/{total} nodes on {verdict.accelerator} ({backend})"
+        + "".join(f", {count} on {device}" for device, count in placed.items() if device != verdict.accelerator)
+    ]
+    rows = verdict.placements if all_nodes else verdict.off_accelerator
+    width = max((len(str(row["node"])) for row in rows), default=0)
+    shown = rows if all_nodes else rows[:_SHOWN]
+    lines += [
+        f"  {row['node']:<{width}}  {row['op_type']:<20}  {row['device'] or 'nowhere'}  {row['reason'] or ''}".rstrip()
+        for row in shown
+    ]
+    if len(rows) > len(shown):
+        lines.append(f"  ... and {len(rows) - len(shown)} more; --all lists them")
+    for problem in verdict.problems:
+        lines.append(f"  {'refused' if problem.severity == 'refuse' else 'warning'}: {problem}")
+        if problem.fix:
+            lines.append(f"    fix: {problem.fix}")
+    if verdict.legalize and verdict.refusals:
+        lines.append(f"  `edgetool build` would apply {verdict.legalize['use']} {verdict.legalize['options']} first")
+    return "\n".join(lines)

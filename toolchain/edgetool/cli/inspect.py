@@ -1,0 +1,81 @@
+"""`edgetool inspect`: what is in a model or a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgetool.cli.options import Json, Quiet
+from edgetool.cli.output import Output
+from edgetool.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgetool.graph.inspection import Inspection
+    from edgetool.graph.macs import Estimate
+
+
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="An .onnx file or a bundle.")],
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show a model's signature, operators, parameters, MACs and memory, or a bundle's manifest."""
+    output = Output(json, quiet)
+    if not path.exists():
+        raise ConfigError("source-not-found", "there is no such file or bundle", where=str(path))
+    if path.is_dir():
+        _inspect_bundle(path, output)
+    else:
+        from edgetool import graph
+
+        found = graph.inspect(path)
+        output.result({"path": str(path), **found.to_json()}, _model_text(path, found))
+
+
+def _model_text(path: Path, found: Inspection) -> str:
+    from edgetool.config.units import format_bytes
+
+    signature = found.signature
+    lines = [
+        f"{path}  {format_bytes(sum(found.files.values()))} in {len(found.files)} file{'s'[: len(found.files) != 1]}",
+        f"  ONNX IR {found.ir_version}, opsets "
+        + ", ".join(f"{domain} {version}" for domain, version in found.opsets.items()),
+        f"  producer    {found.producer or 'not said'}",
+        *(f"  input       {spec}" for spec in signature.inputs),
+        *(f"  output      {spec}" for spec in signature.outputs),
+        f"  nodes       {found.nodes}: " + ", ".join(f"{name} {count}" for name, count in found.operators.items()),
+        f"  parameters  {found.parameters:,}: "
+        + ", ".join(f"{name} {format_bytes(kind.nbytes)}" for name, kind in found.stored.items()),
+        f"  MACs        {_estimate(found.macs, lambda value: f'{value:,}')}  at {_shapes(found)}",
+        f"  memory      {_estimate(found.memory, format_bytes)}: weights {format_bytes(found.weight_bytes)},"
+        f" activations at their peak {_estimate(found.activations, format_bytes)}",
+        *(f"  metadata    {key} = {_short(value)}" for key, value in found.metadata.items()),
+    ]
+    return "\n".join(lines)
+
+
+def _estimate(estimate: Estimate, text: Callable[[int], str]) -> str:
+    """The value, said to be a lower bound where something is unknown."""
+    if not estimate.unknown:
+        return text(estimate.value)
+    return f"at least {text(estimate.value)} ({len(estimate.unknown)} nodes unknown, e.g. {estimate.unknown[0]})"
+
+
+def _shapes(found: Inspection) -> str:
+    return ", ".join(f"{name} {list(shape)}" for name, shape in found.shapes.items()) or "no inputs"
+
+
+def _short(value: str) -> str:
+    line = value.replace("\n", "\\n")
+    return line if len(line) <= 60 else f"{line[:57]}... ({len(value)} characters)"
+
+
+def _inspect_bundle(path: Path, output: Output) -> None:
+    from edgetool.bundle.read import read_manifest
+
+    manifest = read_manifest(path)
+    output.result({"path": str(path), "manifest": manifest.to_json()}, manifest.describe())
