@@ -265,7 +265,7 @@ def test_syntax_errors_point_at_the_place(write, text: str, where: str, column: 
 
 def test_missing_file(tmp_path: Path) -> None:
     error = refused(tmp_path / "targets.toml")
-    assert (error.code, error.where) == ("missing-targets-file", "targets.toml")
+    assert (error.code, error.where) == ("targets-file-not-found", "targets.toml")
     assert "edgetool init" in (error.hint or "")
 
 

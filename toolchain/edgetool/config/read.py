@@ -55,7 +55,7 @@ def read_document(path: Path) -> Document:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise ConfigError(
-            "missing-targets-file",
+            "targets-file-not-found",
             "no such file",
             where=label,
             hint="write one with: edgetool init MODEL, or name one with --file",
