@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgetool.artifact import Facts
 from edgetool.config.schema import DataTable
@@ -28,6 +28,8 @@ from edgetool.errors import ConfigError, ModelError
 from edgetool.plugin.manager import Plugins
 from edgetool.problem import Problem
 from edgetool.signature import Signature, signature_from_json
+
+Purpose = Literal["calibration", "evaluation"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +208,7 @@ def apply_pass(
     )
 
 
-def read_data(plan: BuildPlan, stepper: Stepper, purpose: str, signature: Signature) -> DataState:
+def read_data(plan: BuildPlan, stepper: Stepper, purpose: Purpose, signature: Signature) -> DataState:
     """Read all samples of `[data] calibration` or `evaluation` once.
 
     Raises:
@@ -236,13 +238,13 @@ def read_data(plan: BuildPlan, stepper: Stepper, purpose: str, signature: Signat
     return DataState(request, str(result["digest"]), int(result["count"]), tuple(result["warnings"]))
 
 
-def data_request(plan: BuildPlan, purpose: str) -> DataRequest | None:
+def data_request(plan: BuildPlan, purpose: Purpose) -> DataRequest | None:
     data: DataTable = plan.config.data
     spec = data.calibration if purpose == "calibration" else data.evaluation
     if spec is None:
         return None
     limit = data.limit if purpose == "calibration" else None
-    return DataRequest(spec, plan.config.root, data.preprocess, limit)
+    return DataRequest(spec, plan.config.root, purpose, data.preprocess, limit)
 
 
 def ask_support(
@@ -254,7 +256,7 @@ def ask_support(
             name="supports",
             task="supports",
             parts={**_identity(backend), "input": model.digest, "signature": model.signature.to_json(),
-                   "facts": dict(plan.target.facts), "threads": threads},
+                   "facts": dict(plan.target.facts)},
             make=lambda folder: SupportTask(_plug(backend), model.file(), threads, dict(plan.target.facts)),
         )
     )  # fmt: skip
@@ -319,7 +321,7 @@ def build_engine(
             name="build",
             task="build",
             parts={**_identity(backend), "input": model.digest, "signature": model.signature.to_json(),
-                   "facts": facts, "threads": threads},
+                   "facts": facts},
             make=lambda folder: BuildTask(_plug(backend), model.file(), folder, threads, facts),
         )
     )  # fmt: skip

@@ -20,6 +20,8 @@ from edgetool.signature import Signature, signature_from_json
 if TYPE_CHECKING:
     import numpy as np
 
+    from edgetool.validate.data import Dataset
+
 
 @dataclass(frozen=True, slots=True)
 class EngineFile:
@@ -61,6 +63,7 @@ class Desk:
     def __init__(self) -> None:
         self.runner: Runner | None = None
         self.file: EngineFile | None = None
+        self.datasets: dict[str, Dataset] = {}
 
     def open(self, file: EngineFile) -> dict[str, Any]:
         self.file = file

@@ -8,6 +8,7 @@ from edgetool.config.result import ResolvedTarget
 from edgetool.engine.cache import Cache
 from edgetool.engine.events import Listener
 from edgetool.engine.isolate import Children, Limits
+from edgetool.engine.lock import TargetLock
 from edgetool.engine.plan import BuildPlan
 from edgetool.engine.stepper import Stepper
 from edgetool.host import thread_count
@@ -23,8 +24,8 @@ class Services:
     listener: Listener
     plugins: Plugins
 
-    def stepper(self, plan: BuildPlan) -> Stepper:
-        """For the steps of one target."""
+    def stepper(self, plan: BuildPlan, *, lock: TargetLock | None = None) -> Stepper:
+        """For the steps of one target; with a lock, any drift from it is an error."""
         builder = plan.target.builder
         return Stepper(
             target=plan.target.name,
@@ -34,6 +35,7 @@ class Services:
             limits=Limits(seconds=builder.timeout, memory=builder.memory),
             python=builder.python,
             root=plan.config.root,
+            lock=lock,
         )
 
 

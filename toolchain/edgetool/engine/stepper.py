@@ -15,6 +15,7 @@ from edgetool.engine.cache import Cache, Entry, Key, make_key
 from edgetool.engine.events import Listener, StepFinished, StepNote, StepProgress, StepStarted
 from edgetool.engine.fingerprint import file_digests, package_digest
 from edgetool.engine.isolate import Answer, Child, Children, Limits
+from edgetool.engine.lock import TargetLock
 from edgetool.engine.tasks import request_json
 
 
@@ -52,6 +53,7 @@ class Stepper:
         limits: Limits,
         python: str | None,
         root: Path,
+        lock: TargetLock | None = None,
     ) -> None:
         self.target = target
         self.cache = cache
@@ -60,6 +62,7 @@ class Stepper:
         self._limits = limits
         self._python = python
         self._root = root
+        self._lock = lock
         self._child: Child | None = None
         self.history: list[Key] = []
 
@@ -78,6 +81,8 @@ class Stepper:
             EdgetoolError: whatever the step raised; nothing of a failed step is kept.
         """
         base = make_key(request.name, {**request.parts, "edgetool": _core()})
+        if self._lock is not None and not request.discovers:
+            self._lock.compare(base)
         if found := self._cached(request, base):
             self.tell(StepFinished(self.target, request.name, found.seconds, True, _summary(found.result)))
             return found
@@ -101,6 +106,8 @@ class Stepper:
             if request.discovers:
                 self.cache.remember(base.digest, result["files"])
                 key = self._full_key(request, base, result["files"])
+                if self._lock is not None:
+                    self._lock.compare(key)
             entry = self.cache.put(key, files, result, seconds=seconds)
         self.history.append(key)
         self.tell(StepFinished(self.target, request.name, seconds, False, _summary(result)))
@@ -113,6 +120,8 @@ class Stepper:
             if files is None:
                 return None
             key = self._full_key(request, base, files)
+            if self._lock is not None:
+                self._lock.compare(key)
         entry = self.cache.get(key.digest)
         if entry is not None:
             self.history.append(key)

@@ -6,10 +6,11 @@ Importing this module is cheap: the parent builds requests with it, the child do
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pydantic
 
@@ -46,6 +47,7 @@ class DataRequest:
 
     spec: str
     root: Path
+    role: Literal["calibration", "evaluation"]
     preprocess: PreprocessTable | None = None
     limit: int | None = None
 
@@ -154,12 +156,21 @@ def open_reference(path: Path, threads: int) -> Runner:
     return runner
 
 
-def open_data(request: DataRequest, signature: Signature) -> Dataset:
+def open_data(request: DataRequest, signature: Signature, desk: Desk) -> Dataset:
+    """Open samples, or return those that this process has open already: drawing them may be slow."""
     from edgetool.validate.data import open_dataset
 
-    return open_dataset(
-        request.spec, root=request.root, signature=signature, preprocess=request.preprocess, limit=request.limit
-    )
+    key = json.dumps([request_json(request), [spec.to_json() for spec in signature.inputs]])
+    if key not in desk.datasets:
+        desk.datasets[key] = open_dataset(
+            request.spec,
+            root=request.root,
+            signature=signature,
+            preprocess=request.preprocess,
+            limit=request.limit,
+            role=request.role,
+        )
+    return desk.datasets[key]
 
 
 def run_import(task: ImportTask, talk: Talk) -> Result:
@@ -169,7 +180,7 @@ def run_import(task: ImportTask, talk: Talk) -> Result:
     importer = _make(task.plug, Importer)
     samples = None
     if task.samples is not None and task.request.inputs:
-        samples = open_data(task.samples, Signature(task.request.inputs, (), task.request.dims))
+        samples = open_data(task.samples, Signature(task.request.inputs, (), task.request.dims), talk.desk)
     context = ImportContext(
         threads=task.threads,
         open_reference=lambda path: open_reference(path, task.threads),
@@ -195,12 +206,12 @@ def _belongs_to(source: Source, path: Path) -> bool:
 
 
 def run_dataset(task: DatasetTask, talk: Talk) -> Result:
-    dataset = open_data(task.data, task.signature)
+    dataset = open_data(task.data, task.signature, talk.desk)
     return {
         "digest": dataset.digest,
         "count": dataset.count,
         "warnings": list(dataset.warnings),
-        "files": [str(path) for path in dataset.read_files],
+        "files": [str(path) for path in (*dataset.read_files, *dataset.read_folders)],
     }
 
 
@@ -225,7 +236,7 @@ def run_pass(task: PassTask, talk: Talk) -> Result:
     context = PassContext(
         threads=task.threads,
         open_reference=lambda path: open_reference(path, task.threads),
-        calibration=open_data(task.calibration, model.signature) if task.calibration else None,
+        calibration=open_data(task.calibration, model.signature, talk.desk) if task.calibration else None,
         progress=talk.progress,
         note=talk.note,
     )

@@ -1,0 +1,91 @@
+"""What all tests share: a cache of their own, tools that CI must have, and hardware that is named when it is absent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before any test imports onnxruntime
+
+HARDWARE = {
+    "gpu": "needs an NVIDIA GPU",
+    "npu": "needs an Intel NPU",
+    "fpga": "needs a real FPGA",
+    "jetson": "needs a Jetson board",
+}
+NOT_RUN = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[NOT_RUN] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take out what needs hardware that is not here, to be listed at the end instead of passing silently."""
+    absent = []
+    for item in items:
+        for marker, reason in HARDWARE.items():
+            if item.get_closest_marker(marker) and os.environ.get(f"EDGETOOL_TEST_{marker.upper()}") != "1":
+                config.stash[NOT_RUN].append(f"NOT RUN: {item.nodeid}: {reason}")
+                absent.append(item)
+                break
+    if absent:
+        items[:] = [item for item in items if item not in absent]
+        config.hook.pytest_deselected(items=absent)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if rows := config.stash[NOT_RUN]:
+        terminalreporter.section("hardware that is not here")
+        for row in rows:
+            terminalreporter.line(row)
+        terminalreporter.line(f"{len(rows)} tests NOT RUN for want of hardware")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests never touch the user's cache."""
+    os.environ["EDGETOOL_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def require_tool() -> Callable[[str], str]:
+    """Path of a program; its absence skips with the reason locally and fails in CI."""
+
+    def require(name: str) -> str:
+        found = shutil.which(name)
+        if found is None:
+            reason = f"{name} is not installed"
+            if os.environ.get("CI"):
+                pytest.fail(f"{reason}; CI must install it")
+            pytest.skip(reason)
+        return found
+
+    return require
+
+
+@pytest.fixture
+def run_cli() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs `edgetool ARGUMENTS` as users do, in a process of its own."""
+
+    def run(
+        *arguments: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None, timeout: float = 240
+    ) -> subprocess.CompletedProcess[str]:
+        command: Sequence[str] = [sys.executable, "-m", "edgetool", *map(str, arguments)]
+        return subprocess.run(
+            command,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
