@@ -79,5 +79,6 @@ def inspect(
         targets={name: target for name, target in resolved.items() if target},
         bases=tuple(name for name, target in resolved.items() if target is None),
         warnings=in_reading_order([*unused_dims(file, tree), *warnings(chains)]),
+        written=tree,
     )
     return Inspection(config, ())

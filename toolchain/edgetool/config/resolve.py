@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgetool.config.check import suggestion
 from edgetool.config.mistakes import Mistake, one_of
 from edgetool.config.positions import KeyPath
 from edgetool.config.result import ResolvedTarget
 from edgetool.config.schema import FactsTable, PassTable, TargetTable
+from edgetool.config.translate import suggestion
 from edgetool.config.tree import Origin, Tree, overlay
 
 
@@ -133,7 +133,7 @@ def _unknown_keys(chain: Chain, declared: Collection[str]) -> Iterator[Mistake]:
             continue
         if key not in declared:
             hint = (
-                suggestion((*at, key))
+                suggestion(TargetTable, (key,), at=at)
                 if not isinstance(value, dict)
                 else one_of(key, _table_names(declared), what="tables")
             )
@@ -186,7 +186,7 @@ def resolve(chain: Chain, recipes: Mapping[str, tuple[PassTable, ...]]) -> Resol
         unverified=table.unverified,
         threads=table.threads,
         package=table.package,
-        origins=chain.tree.origins,
+        written=chain.tree,
     )
 
 

@@ -9,9 +9,8 @@ from typing import Literal
 
 from edgetool.artifact import Facts, JsonValue
 from edgetool.config.mistakes import Mistake, one_of
-from edgetool.config.positions import KeyPath
 from edgetool.config.schema import BudgetTable, BuilderTable, DataTable, ModelTable, PassTable
-from edgetool.config.tree import DEFAULT, Origin
+from edgetool.config.tree import DEFAULT, Origin, Tree
 from edgetool.errors import ConfigError
 
 
@@ -35,7 +34,7 @@ class ResolvedTarget:
         unverified: whether exit 9 becomes 0.
         threads: of the engine, or None for what the host allows.
         package: formats to wrap the bundle in, raw.
-        origins: where each written value comes from; what is missing here is a default.
+        written: what was written for it anywhere, as it was written, with origins; the rest are defaults.
     """
 
     name: str
@@ -53,7 +52,7 @@ class ResolvedTarget:
     unverified: Literal["fail", "allow"]
     threads: int | None
     package: Mapping[str, JsonValue]
-    origins: Mapping[KeyPath, Origin] = field(repr=False)
+    written: Tree = field(repr=False)
 
     @property
     def backend_options(self) -> Mapping[str, JsonValue]:
@@ -66,7 +65,7 @@ class ResolvedTarget:
 
     def origin(self, *path: str | int) -> Origin:
         """Where a value comes from, e.g. `target.origin("budget", "size")`."""
-        return self.origins.get(path, DEFAULT)
+        return self.written.origins.get(path, DEFAULT)
 
     def to_json(self) -> dict[str, JsonValue]:
         """All values as the file would say them, defaults included."""
@@ -102,6 +101,7 @@ class Config:
         targets: everything that can be built, in the order of the file.
         bases: targets without a backend, that only others extend.
         warnings: what is allowed but looks unintended.
+        written: the merged file as it was written, with origins.
     """
 
     path: Path
@@ -112,6 +112,7 @@ class Config:
     targets: Mapping[str, ResolvedTarget]
     bases: tuple[str, ...] = ()
     warnings: tuple[Mistake, ...] = ()
+    written: Tree = field(default_factory=Tree, repr=False)
 
     def target(self, name: str) -> ResolvedTarget:
         """The target of that name. Raises ConfigError with the nearest name, or all of them."""

@@ -176,7 +176,9 @@ class BuilderTable(Table):
     python: str | None = Field(
         default=None, description="Another interpreter to run this target's steps in; it must have edgetool installed."
     )
-    timeout: Seconds = Field(default=3600.0, description="A step that takes longer is ended: exit 10.")
+    timeout: Seconds = Field(
+        default=3600.0, json_schema_extra={"default": "1h"}, description="A step that takes longer is ended: exit 10."
+    )
     memory: Bytes | None = Field(default=None, description="Address space limit of the child process.")
 
 

@@ -1,0 +1,73 @@
+"""Checks the tables that belong to plugins against the plugins' own schemas, without running any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pydantic
+
+from edgetool.backends.base import Backend
+from edgetool.config.mistakes import Mistake, one_of
+from edgetool.config.positions import KeyPath
+from edgetool.config.result import Config, ResolvedTarget
+from edgetool.config.translate import mistakes_from
+from edgetool.config.tree import Tree
+from edgetool.errors import UnavailableError
+from edgetool.importers.base import Importer
+from edgetool.passes.base import Pass
+
+if TYPE_CHECKING:
+    from edgetool.plugin.manager import Plugins
+
+
+def check_options(config: Config, plugins: Plugins) -> Iterator[Mistake]:
+    """Mistakes in the options of passes, backends and importers that are installed here.
+
+    A plugin that is absent or broken is left out: `edgetool plugins` says so, and the plan of its target fails.
+    """
+    for name, passes in config.recipes.items():
+        for index, entry in enumerate(passes):
+            at: KeyPath = ("recipes", name, "passes", index)
+            if entry.use not in plugins.passes:
+                hint = one_of(entry.use, plugins.passes, what="passes")
+                path = (*at, "use")
+                text = f"there is no pass {entry.use!r}"
+                yield Mistake("unknown-pass", config.written.origin(path), path, text, hint)
+            elif kind := _options("passes", entry.use, plugins):
+                yield from _check(kind, entry.options, config.written, at, at)
+    for target in config.targets.values():
+        yield from _check_target(target, plugins)
+    for name, table in (config.model.extra if config.model else {}).items():
+        if kind := _options("importers", name, plugins):
+            yield from _check(kind, table, config.written, ("model", name), ("model", name))
+
+
+def _check_target(target: ResolvedTarget, plugins: Plugins) -> Iterator[Mistake]:
+    for backend, table in target.options.items():
+        if kind := _options("backends", backend, plugins):
+            yield from _check(kind, table, target.written, (backend,), ("targets", target.name, backend))
+
+
+def _check(
+    kind: type[pydantic.BaseModel], options: object, tree: Tree, at: KeyPath, shown_at: KeyPath
+) -> Iterator[Mistake]:
+    try:
+        kind.model_validate(options)
+    except pydantic.ValidationError as error:
+        for mistake in mistakes_from(error, tree, kind, at=at):
+            path = (*shown_at, *mistake.path[len(at) :])
+            yield Mistake(mistake.code, mistake.origin, path, mistake.message, mistake.hint, mistake.of_table)
+
+
+def _options(kind: str, name: str, plugins: Plugins) -> type[pydantic.BaseModel] | None:
+    from edgetool.plugin.manager import load_class
+
+    try:
+        if kind == "passes":
+            return load_class(plugins.passes[name], Pass).Options if name in plugins.passes else None
+        if kind == "importers":
+            return load_class(plugins.importers[name], Importer).Options if name in plugins.importers else None
+        return load_class(plugins.backends[name], Backend).Options if name in plugins.backends else None
+    except UnavailableError:
+        return None
