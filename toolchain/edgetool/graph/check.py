@@ -23,11 +23,15 @@ def check(path: Path) -> None:
     model = load(path, weights=False)
     check_weights(model, path.parent, where=str(path))
     del model
-    check_proto(path)
+    check_proto(path, where=str(path))
 
 
-def check_proto(path: Path) -> None:
+def check_proto(path: Path, *, where: str) -> None:
     """Ask onnx.checker, by path: it can then read models of any size.
+
+    Args:
+        path: the file to read.
+        where: the file to speak of.
 
     Raises:
         ModelError: `invalid-model`.
@@ -38,7 +42,7 @@ def check_proto(path: Path) -> None:
         onnx.checker.check_model(str(path))
     except onnx.checker.ValidationError as error:
         raise ModelError(
-            "invalid-model", _first_sentence(str(error)), where=str(path), hint="Repair the export of this node."
+            "invalid-model", _first_sentence(str(error)), where=where, hint="Repair the export of this node."
         ) from error
 
 

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from edgetool.errors import ModelError
 from edgetool.graph.element import element
+from edgetool.graph.walk import NamedTensor, tensors
 
 if TYPE_CHECKING:
     import numpy as np
     import onnx
-
-    from edgetool.graph.walk import NamedTensor
 
 _EXTERNAL = 1  # TensorProto.EXTERNAL, spelled out so that planning need not import onnx
 _KEYS = frozenset({"location", "offset", "length", "checksum"})
@@ -39,6 +38,11 @@ class Extent:
 def is_external(tensor: onnx.TensorProto) -> bool:
     """True when the tensor's bytes are in another file."""
     return tensor.HasField("data_location") and int(tensor.data_location) == _EXTERNAL
+
+
+def has_external_data(model: onnx.ModelProto) -> bool:
+    """True when any tensor's bytes are in another file."""
+    return any(is_external(named.tensor) for named in tensors(model))
 
 
 def resolve(folder: Path, location: str, *, where: str) -> Path:
