@@ -38,7 +38,11 @@ class Act(Pass[Options]):
             case "eat": x = bytearray(8 << 30)
             case "raise": raise ValueError("two\\nlines")
             case "full": raise OSError(28, "No space left on device", "/some/file")
-            case "write": model.path.write_bytes(model.path.read_bytes() + b"\\x00")
+            case "write":
+                import onnx
+                proto = onnx.load(model.path)
+                proto.doc_string = "changed"
+                onnx.save(proto, model.path)
             case "lie": return PassResult(model=type(model)(workdir / "x.onnx", model.signature), changed=False)
             case "chatter": print("native chatter" * 1000); os.write(1, b"{not json}\\n")
         return PassResult(model=model, changed=False)
