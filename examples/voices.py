@@ -1,4 +1,4 @@
-"""Studio recordings of five voices saying words and sentences: the telephone prompts of Asterisk.
+"""Studio recordings of four voices saying words and sentences: the telephone prompts of Asterisk.
 
 They are packages of Debian, under CC-BY-SA-3.0 (the Russian ones CC-BY-3.0): credit them in what you derive from them.
 """
@@ -35,7 +35,7 @@ class Voice:
 ENGLISH = Voice("en", "en_US_f_Allison", "5f8c6c039a855d5d6355013005e9e9a721aea998c3c083c089ec318feec61b98")
 FRENCH = Voice("fr", "fr_CA_f_June", "8153cd863a3778ba95731d7ab0ade9f85a3bec130d793b9636ba14b67aafb0dd")
 ITALIAN = Voice("it", "it_IT_m_Carlo", "b12b92e59230424e5b3f898fa48f27359449459172ee1c556d5eb56fc6581392")
-RUSSIAN = Voice("ru", "ru_RU_f_IvrvoiceRU", "?")
+RUSSIAN = Voice("ru", "ru_RU_f_IvrvoiceRU", "bd02baeff5a0ad38e66bbfd8089057e57876210ace1c7a3c21f1a51a7b381d0f")
 
 
 def _is_spoken(path: Path) -> bool:

@@ -1,5 +1,5 @@
-"""EfficientNet-lite0: EfficientNet (Tan & Le, 2019, https://arxiv.org/abs/1905.11946) without squeeze-and-excitation and
-with ReLU6 for swish, so that it quantizes well. Parameters are named as in its weights file, hence the underscores.
+"""EfficientNet (Tan & Le, 2019, https://arxiv.org/abs/1905.11946), the lite0 variant: without squeeze-and-excitation,
+and with ReLU6 for swish, so that it quantizes well. Parameters are named as in its weights file, hence the underscores.
 """
 
 from __future__ import annotations

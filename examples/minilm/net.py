@@ -1,5 +1,5 @@
-"""all-MiniLM-L6-v2: a BERT encoder (Devlin et al., 2018, https://arxiv.org/abs/1810.04805) of six layers, from token ids
-to one vector a text. Parameters are named as in the published weights.
+"""all-MiniLM-L6-v2, a BERT encoder (Devlin et al., 2018, https://arxiv.org/abs/1810.04805) of six layers: from token
+ids to one vector a text. Parameters are named as in the published weights.
 """
 
 from __future__ import annotations

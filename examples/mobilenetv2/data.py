@@ -23,7 +23,7 @@ def calibration() -> Iterator[Feeds]:
 
 
 def evaluation() -> Iterator[tuple[Feeds, np.ndarray]]:
-    """200 views of 20 labelled photos, then 100 crops without a label, on which only the agreement with float counts."""
+    """200 views of 20 labelled photos, then 100 crops without a label: on these only agreement with float counts."""
     photos = np.load(PHOTOS)
     pixels = np.concatenate([photos["views"], photos["held_out"]])
     labels = np.concatenate([photos["labels"], np.full(len(photos["held_out"]), UNLABELLED)])

@@ -1,4 +1,4 @@
-"""MobileNetV2 (Sandler et al., 2018, https://arxiv.org/abs/1801.04381), with the parameter names of its weights file."""
+"""MobileNetV2 (Sandler et al., 2018, https://arxiv.org/abs/1801.04381), with the parameter names of its weights."""
 
 from __future__ import annotations
 
