@@ -11,7 +11,6 @@ import pydantic
 from edgetool.config.mistakes import Mistake, did_you_mean, one_of
 from edgetool.config.positions import KeyPath
 from edgetool.config.schema import ModelTable, TargetsFile
-from edgetool.config.translate import mistakes_from
 from edgetool.config.tree import Tree
 
 
@@ -21,6 +20,8 @@ def check_schema(tree: Tree) -> tuple[TargetsFile | None, list[Mistake]]:
     try:
         return TargetsFile.model_validate(tree.values), list(unfit.values())
     except pydantic.ValidationError as error:
+        from edgetool.config.translate import mistakes_from  # most files hold no mistakes
+
         found = {mistake.path: mistake for mistake in mistakes_from(error, tree, TargetsFile)}
         return None, list({**unfit, **found}.values())
 

@@ -10,7 +10,6 @@ from edgetool.config.mistakes import Mistake, one_of
 from edgetool.config.positions import KeyPath
 from edgetool.config.result import ResolvedTarget
 from edgetool.config.schema import FactsTable, PassTable, TargetTable
-from edgetool.config.translate import suggestion
 from edgetool.config.tree import Origin, Tree, overlay
 
 
@@ -132,19 +131,21 @@ def _unknown_keys(chain: Chain, declared: Collection[str]) -> Iterator[Mistake]:
         if key in TargetTable.model_fields:
             continue
         if key not in declared:
-            hint = (
-                suggestion(TargetTable, (key,), at=at)
-                if not isinstance(value, dict)
-                else one_of(key, _table_names(declared), what="tables")
-            )
+            hint = _meant_table(key, declared) if isinstance(value, dict) else _meant_key(key, at)
             yield _mistake("unknown-key", chain.own, at, (key,), "unknown key", hint)
         elif not isinstance(value, dict):
             hint = f"write its options into [targets.{chain.name}.{key}]"
             yield _mistake("invalid-value", chain.own, at, (key,), "wants a table of the backend's options", hint)
 
 
-def _table_names(declared: Collection[str]) -> set[str]:
-    return {*declared, "facts", "budget", "builder", "package"}
+def _meant_table(key: str, declared: Collection[str]) -> str | None:
+    return one_of(key, {*declared, "facts", "budget", "builder", "package"}, what="tables")
+
+
+def _meant_key(key: str, at: KeyPath) -> str | None:
+    from edgetool.config.translate import suggestion  # most files hold no mistakes
+
+    return suggestion(TargetTable, (key,), at=at)
 
 
 def warnings(chains: Mapping[str, Chain]) -> Iterator[Mistake]:
