@@ -1,0 +1,35 @@
+"""Brings a graph to the opset that was asked for: exporters give another one without a word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgetool_torch.routes import RejectedError
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
+def opset_of(model: ir.Model) -> int:
+    """Version of the default operator set that a model imports."""
+    return int(model.opset_imports.get("", 0))
+
+
+def to_opset(model: ir.Model, wanted: int) -> ir.Model:
+    """The model in another opset; itself when it is in that one already.
+
+    Raises:
+        RejectedError: ONNX's converter cannot get there.
+    """
+    import onnx_ir as ir
+    from onnx.version_converter import ConvertError, convert_version
+
+    got = opset_of(model)
+    if got == wanted:
+        return model
+    try:
+        return ir.from_proto(convert_version(ir.to_proto(model), wanted))
+    except (ConvertError, RuntimeError, ValueError) as error:
+        lines = str(error).strip().splitlines()
+        reason = lines[-1] if lines else type(error).__name__
+        raise RejectedError(f"gives opset {got} instead of {wanted}, and converting it fails: {reason}") from error
