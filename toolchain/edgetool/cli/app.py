@@ -7,8 +7,10 @@ import typer
 from edgetool.cli.cache import cache
 from edgetool.cli.check import check
 from edgetool.cli.convert import compress, convert
+from edgetool.cli.explain import explain
 from edgetool.cli.inspect import inspect
 from edgetool.cli.plugins import plugins
+from edgetool.cli.targets import targets
 
 app = typer.Typer(
     name="edgetool",
@@ -17,9 +19,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(targets, name="targets")
 app.command("inspect")(inspect)
 app.command("check")(check)
 app.command("convert")(convert)
 app.command("compress")(compress)
 app.command("plugins")(plugins)
 app.add_typer(cache, name="cache")
+app.command("explain")(explain)

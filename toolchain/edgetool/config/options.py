@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import pydantic
 
@@ -20,6 +20,8 @@ from edgetool.passes.base import Pass
 if TYPE_CHECKING:
     from edgetool.plugin.manager import Plugins
 
+Kind: TypeAlias = Literal["importers", "passes", "backends"]
+
 
 def check_options(config: Config, plugins: Plugins) -> Iterator[Mistake]:
     """Mistakes in the options of passes, backends and importers that are installed here.
@@ -34,18 +36,18 @@ def check_options(config: Config, plugins: Plugins) -> Iterator[Mistake]:
                 path = (*at, "use")
                 text = f"there is no pass {entry.use!r}"
                 yield Mistake("unknown-pass", config.written.origin(path), path, text, hint)
-            elif kind := _options("passes", entry.use, plugins):
+            elif kind := options_of("passes", entry.use, plugins):
                 yield from _check(kind, entry.options, config.written, at, at)
     for target in config.targets.values():
         yield from _check_target(target, plugins)
     for name, table in (config.model.extra if config.model else {}).items():
-        if kind := _options("importers", name, plugins):
+        if kind := options_of("importers", name, plugins):
             yield from _check(kind, table, config.written, ("model", name), ("model", name))
 
 
 def _check_target(target: ResolvedTarget, plugins: Plugins) -> Iterator[Mistake]:
     for backend, table in target.options.items():
-        if kind := _options("backends", backend, plugins):
+        if kind := options_of("backends", backend, plugins):
             yield from _check(kind, table, target.written, (backend,), ("targets", target.name, backend))
 
 
@@ -60,14 +62,17 @@ def _check(
             yield Mistake(mistake.code, mistake.origin, path, mistake.message, mistake.hint, mistake.of_table)
 
 
-def _options(kind: str, name: str, plugins: Plugins) -> type[pydantic.BaseModel] | None:
+def options_of(kind: Kind, name: str, plugins: Plugins) -> type[pydantic.BaseModel] | None:
+    """The schema of a plugin's options; None where the plugin is absent or broken."""
     from edgetool.plugin.manager import load_class
 
     try:
-        if kind == "passes":
-            return load_class(plugins.passes[name], Pass).Options if name in plugins.passes else None
-        if kind == "importers":
-            return load_class(plugins.importers[name], Importer).Options if name in plugins.importers else None
-        return load_class(plugins.backends[name], Backend).Options if name in plugins.backends else None
+        match kind:
+            case "passes":
+                return load_class(plugins.passes[name], Pass).Options if name in plugins.passes else None
+            case "importers":
+                return load_class(plugins.importers[name], Importer).Options if name in plugins.importers else None
+            case "backends":
+                return load_class(plugins.backends[name], Backend).Options if name in plugins.backends else None
     except UnavailableError:
         return None

@@ -38,21 +38,21 @@ class ResolvedTarget:
     """
 
     name: str
-    description: str | None
-    extends: tuple[str, ...]
     backend: str
-    fallback: tuple[str, ...]
-    options: Mapping[str, Mapping[str, JsonValue]]
-    recipe: str | None
-    passes: tuple[PassTable, ...]
-    facts: Facts
-    budget: BudgetTable
-    builder: BuilderTable
-    stands_in_for: tuple[str, ...]
-    unverified: Literal["fail", "allow"]
-    threads: int | None
-    package: Mapping[str, JsonValue]
-    written: Tree = field(repr=False)
+    description: str | None = None
+    extends: tuple[str, ...] = ()
+    fallback: tuple[str, ...] = ()
+    options: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
+    recipe: str | None = None
+    passes: tuple[PassTable, ...] = ()
+    facts: Facts = field(default_factory=dict)
+    budget: BudgetTable = field(default_factory=BudgetTable)
+    builder: BuilderTable = field(default_factory=BuilderTable)
+    stands_in_for: tuple[str, ...] = ()
+    unverified: Literal["fail", "allow"] = "fail"
+    threads: int | None = None
+    package: Mapping[str, JsonValue] = field(default_factory=dict)
+    written: Tree = field(default_factory=Tree, repr=False)
 
     @property
     def backend_options(self) -> Mapping[str, JsonValue]:
