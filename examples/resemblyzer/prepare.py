@@ -27,6 +27,8 @@ MIN_BYTES = 45_000
 WINDOW, STEP = 160, 80
 """Frames that the encoder hears at once, and from one time to the next."""
 
+MAX_WINDOWS = 16
+
 
 def main() -> None:
     if up_to_date([WEIGHTS, UTTERANCES], code=[__file__, mels.__file__, voices.__file__]):
@@ -49,9 +51,9 @@ def main() -> None:
 
 
 def windows(spectrogram: np.ndarray) -> np.ndarray:
-    """[frames,mels] -> [n,WINDOW,mels], overlapping by half."""
+    """[frames,mels] -> [n,WINDOW,mels], overlapping by half, of the beginning."""
     views = np.lib.stride_tricks.sliding_window_view(spectrogram, WINDOW, axis=0)[::STEP]
-    return views.transpose(0, 2, 1)
+    return views[:MAX_WINDOWS].transpose(0, 2, 1)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ MIN_BYTES = 30_000
 FRAME, CONTEXT = 512, 64
 """Samples of a frame, and how many of the frame before it the model also gets."""
 
+MAX_FRAMES = 512
+
 SNR_DB = 5.0
 
 
@@ -56,7 +58,7 @@ def clip(recording: np.ndarray, random: np.random.RandomState) -> tuple[np.ndarr
     recording = recording * (0.5 / np.abs(recording).max())
     pause = np.zeros(random.randint(voices.RATE // 2, voices.RATE * 3 // 2), np.float32)
     audio = np.concatenate([pause, recording])
-    audio = audio[: len(audio) // FRAME * FRAME]
+    audio = audio[: min(len(audio) // FRAME, MAX_FRAMES) * FRAME]
     speech = is_speech(audio)
     noise = pink_noise(len(audio), random)
     power = np.square(audio[speech]).mean() / np.square(noise).mean()
