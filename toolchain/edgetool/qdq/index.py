@@ -1,0 +1,70 @@
+"""Who computes a tensor, who reads it, and which tensors are constants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from edgetool.graph.walk import graphs, subgraphs
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
+
+
+class GraphIndex:
+    """A reading of a graph's main level at one moment; make a new one after an edit.
+
+    Attributes:
+        producers: tensor name -> the node that computes it.
+        readers: tensor name -> the nodes that read it, in order.
+        initializers: tensor name -> the stored tensor.
+        outside: names that are read from outside the nodes: graph outputs, and what subgraphs capture.
+    """
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self.producers: dict[str, onnx.NodeProto] = {}
+        self.readers: dict[str, list[onnx.NodeProto]] = {}
+        self.initializers: dict[str, onnx.TensorProto] = {tensor.name: tensor for tensor in graph.initializer}
+        self.outside: set[str] = {value.name for value in graph.output}
+        for node in graph.node:
+            for name in node.output:
+                self.producers[name] = node
+            for name in node.input:
+                self.readers.setdefault(name, []).append(node)
+            self.outside.update(captured(node))
+
+    def constant(self, name: str) -> np.ndarray[Any, Any] | None:
+        """The values of an initializer or of a Constant node; None for anything that is computed."""
+        from onnx import numpy_helper
+
+        tensor = self.initializers.get(name)
+        if tensor is None:
+            producer = self.producers.get(name)
+            if producer is None or producer.op_type != "Constant":
+                return None
+            tensor = next((a.t for a in producer.attribute if a.name == "value"), None)
+        return None if tensor is None else numpy_helper.to_array(tensor)
+
+    def is_stored(self, name: str) -> bool:
+        """Whether the tensor is an initializer."""
+        return name in self.initializers
+
+    def only_reader(self, name: str) -> onnx.NodeProto | None:
+        """The one node that reads a tensor which nobody else sees."""
+        readers = self.readers.get(name, [])
+        return readers[0] if len(readers) == 1 and name not in self.outside else None
+
+
+def captured(node: onnx.NodeProto) -> Iterator[str]:
+    """Names that the subgraphs of a node read; some may be their own, which harms nobody."""
+    for inner in subgraphs(node):
+        for graph in graphs(inner):
+            yield from (value.name for value in graph.output)
+            for part in graph.node:
+                yield from part.input
+
+
+def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
+    """An integer attribute of a node."""
+    return next((int(entry.i) for entry in node.attribute if entry.name == name), default)
