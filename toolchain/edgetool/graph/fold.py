@@ -40,6 +40,8 @@ def fold(model: ir.Model) -> None:
         # First, because the fusions recognise weights only as initializers.
         tidy.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         onnxscript.optimizer.optimize_ir(model, num_iterations=_ROUNDS, should_fold=_should_fold)
+        # Again, for initializers that only an inlined or removed branch read.
+        tidy.RemoveUnusedNodesPass()(model)
     _drop_traces(model)
 
 
