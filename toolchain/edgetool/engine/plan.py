@@ -12,7 +12,7 @@ import pydantic
 
 from edgetool.backends.base import Availability, Backend
 from edgetool.config.result import Config, ResolvedTarget
-from edgetool.config.schema import BudgetTable, BuilderTable, ModelTable
+from edgetool.config.schema import ModelTable
 from edgetool.engine.source import resolve_source
 from edgetool.errors import ConfigError, EdgetoolError, UnavailableError
 from edgetool.importers.base import Importer, ImportRequest, Source
@@ -139,7 +139,7 @@ def plan_preparation(
     config: Config, target_name: str | None, plugins: Plugins, *, source: str | None = None, trusted: bool = False
 ) -> BuildPlan:
     """As `plan`, up to the last pass: no backend is looked at. Without a target there are no passes."""
-    target = config.target(target_name) if target_name else _no_target()
+    target = config.target(target_name) if target_name else ResolvedTarget(name="onnx", backend="")
     model = config.model or ModelTable()
     found = resolve_source(config, source, trusted=trusted)
     return BuildPlan(
@@ -153,27 +153,6 @@ def plan_preparation(
         passes=_plan_recipe(target, plugins, config),
         backends=(),
         covered_by=tuple(name for name, other in config.targets.items() if target_name in other.stands_in_for),
-    )
-
-
-def _no_target() -> ResolvedTarget:
-    return ResolvedTarget(
-        name="onnx",
-        description=None,
-        extends=(),
-        backend="",
-        fallback=(),
-        options={},
-        recipe=None,
-        passes=(),
-        facts={},
-        budget=BudgetTable(),
-        builder=BuilderTable(),
-        stands_in_for=(),
-        unverified="fail",
-        threads=None,
-        package={},
-        origins={},
     )
 
 

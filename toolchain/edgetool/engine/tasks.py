@@ -19,6 +19,7 @@ from edgetool.backends.base import Backend, Runner
 from edgetool.config.schema import PreprocessTable
 from edgetool.context import BuildContext, ImportContext, PassContext
 from edgetool.engine.remote import Desk, EngineFile, TensorsAt
+from edgetool.engine.trial import MeasureTask, ValidateTask, run_measure, run_validate
 from edgetool.errors import ModelError, UnavailableError
 from edgetool.importers.base import Importer, ImportRequest, Source
 from edgetool.passes.base import Pass
@@ -122,13 +123,6 @@ class BuildTask:
     directory: Path
     threads: int
     facts: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class InspectTask:
-    """Look into an ONNX file."""
-
-    path: Path
 
 
 Result: TypeAlias = dict[str, Any]
@@ -278,12 +272,6 @@ def run_build(task: BuildTask, talk: Talk) -> Result:
     return engine_json(engine)
 
 
-def run_inspect(task: InspectTask, talk: Talk) -> Result:
-    from edgetool import graph
-
-    return dict(graph.inspect(task.path).to_json())
-
-
 def engine_json(engine: Engine) -> Result:
     return {
         "backend": engine.backend,
@@ -349,7 +337,8 @@ TASKS: Mapping[str, Callable[[Mapping[str, Any], Talk], Result]] = {
     "pass": _task(PassTask, run_pass),
     "supports": _task(SupportTask, run_support),
     "build": _task(BuildTask, run_build),
-    "inspect": _task(InspectTask, run_inspect),
+    "validate": _task(ValidateTask, run_validate),
+    "measure": _task(MeasureTask, run_measure),
     "engine-open": _task(EngineFile, lambda file, talk: talk.desk.open(file)),
     "engine-infer": _task(TensorsAt, lambda tensors, talk: talk.desk.infer(tensors)),
     "engine-time": _task(TensorsAt, lambda tensors, talk: talk.desk.time(tensors)),

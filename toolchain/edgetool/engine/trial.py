@@ -1,0 +1,173 @@
+"""The validation and the measurement of an engine, as tasks: the reference here, the engine in its own process."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgetool.backends.base import Feeds, Runner
+from edgetool.config.schema import BudgetTable
+from edgetool.engine.isolate import Children, Limits
+from edgetool.engine.remote import EngineFile, RemoteRunner, time_runs
+from edgetool.signature import Signature
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from edgetool.engine.tasks import DataRequest, ModelFile, Result, Talk
+    from edgetool.validate.data import Dataset
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateTask:
+    """Compare an engine with the reference.
+
+    Attributes:
+        engine: what was built.
+        reference: the float model.
+        directory: where the golden inputs and outputs go.
+        evaluation: the user's samples, if any.
+        metric: name or `module:function`, if any.
+        root: folder that the metric's module is found from.
+        budget: accuracy budgets decide whether default tolerances apply.
+        fixed_inputs: values of inputs that the engine no longer has, for the reference.
+        log: of the engine's process.
+        seconds: limit for one request to it.
+        latency_time: seconds to measure for, while both are open anyway.
+    """
+
+    engine: EngineFile
+    reference: ModelFile
+    directory: Path
+    evaluation: DataRequest | None
+    metric: str | None
+    root: Path
+    budget: BudgetTable
+    log: Path
+    seconds: float
+    latency_time: float
+    fixed_inputs: dict[str, Any] = field(default_factory=dict)
+    python: str | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureTask:
+    """Time an engine against the reference, on the golden inputs in `feeds`."""
+
+    engine: EngineFile
+    reference: ModelFile
+    feeds: Path
+    log: Path
+    seconds: float
+    latency_time: float
+    fixed_inputs: dict[str, Any] = field(default_factory=dict)
+    python: str | None = None
+    memory: int | None = None
+
+
+class CompletedRunner(Runner):
+    """The reference of a specialised engine: it still has the inputs that were fixed, and gets their values here."""
+
+    def __init__(self, inner: Runner, fixed: Mapping[str, Any]) -> None:
+        import numpy as np
+
+        dtypes = {spec.name: spec.dtype for spec in inner.signature.inputs}
+        self._inner = inner
+        self._fixed = {name: np.asarray(value, dtypes[name]) for name, value in fixed.items() if name in dtypes}
+        self.signature = replace(
+            inner.signature,
+            inputs=tuple(spec for spec in inner.signature.inputs if spec.name not in self._fixed),
+        )
+
+    def infer(self, feeds: Feeds) -> dict[str, np.ndarray[Any, Any]]:
+        return self._inner.infer({**feeds, **self._fixed})
+
+    def time(self, feeds: Feeds, runs: int) -> list[float]:
+        """Seconds of each of `runs` inferences."""
+        return time_runs(self._inner, {**feeds, **self._fixed}, runs)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+@contextmanager
+def open_pair(task: ValidateTask | MeasureTask) -> Iterator[tuple[RemoteRunner, CompletedRunner]]:
+    """The engine in a child and the reference in this process."""
+    from edgetool.engine.tasks import open_reference
+
+    group = Children()
+    limits = Limits(task.seconds, task.memory)
+    with (
+        tempfile.TemporaryDirectory(prefix="edgetool-pair-") as folder,
+        # Started first: while it imports its runtime, the reference is loaded here.
+        group.start(log=task.log, limits=limits, python=task.python) as child,
+        open_reference(task.reference.path, task.engine.threads) as opened,
+        CompletedRunner(opened, task.fixed_inputs) as reference,
+        RemoteRunner(child, task.engine, Path(folder)) as engine,
+    ):
+        yield engine, reference
+
+
+def run_validate(task: ValidateTask, talk: Talk) -> Result:
+    """Compare, keep golden inputs and outputs for the device's self-test, and measure while both are open."""
+    from edgetool.bundle.golden import write_golden
+    from edgetool.engine.tasks import open_data, request_json
+    from edgetool.validate.compare import compare
+    from edgetool.validate.metrics import open_metric
+
+    signature = task.engine.signature
+    data: Dataset | None = open_data(task.evaluation, signature, talk.desk) if task.evaluation else None
+    metric = open_metric(task.metric, root=task.root) if task.metric and data is not None else None
+    with open_pair(task) as (engine, reference):
+        found = compare(
+            reference,
+            engine,
+            signature=signature,
+            precision=task.engine.precision,
+            data=data,
+            metric=metric,
+            budget=task.budget,
+            progress=talk.progress,
+        )
+        golden = golden_feeds(signature, data)
+        write_golden(task.directory, golden, engine.infer(golden))
+        measurement = _measure(engine, reference, golden, task.latency_time) if found.status != "failed" else None
+        evidence = engine.evidence()
+    return {
+        "comparison": request_json(found),
+        "measurement": measurement,
+        "evidence": {"precisions": evidence.precision_counts(), "unfused": list(evidence.unfused)},
+        "files": [] if metric is None else [str(path) for path in metric.files],
+    }
+
+
+def run_measure(task: MeasureTask, talk: Talk) -> Result:
+    """Time both on the golden inputs."""
+    from edgetool.bundle.golden import read_golden_inputs
+
+    with open_pair(task) as (engine, reference):
+        return _measure(engine, reference, read_golden_inputs(task.feeds), task.latency_time)
+
+
+def _measure(engine: RemoteRunner, reference: CompletedRunner, feeds: Feeds, seconds: float) -> Result:
+    from edgetool.engine.tasks import request_json
+    from edgetool.validate.latency import measure
+
+    latency = measure(engine, reference, feeds, seconds=seconds)
+    return {"latency": request_json(latency), "peak_memory": engine.peak_memory(), "measured_at": time.time()}
+
+
+def golden_feeds(signature: Signature, data: Dataset | None) -> Feeds:
+    """The first real sample, stretched to the shape to tune for; random where there is none."""
+    from edgetool.validate.shapes import Shape, random_feeds, stretched
+
+    shape = Shape("opt", {name: found.opt for name, found in signature.dims.items()})
+    if data is None:
+        return random_feeds(signature, shape, seed=0)
+    return stretched([next(iter(data))], signature, shape, seed=0)
