@@ -40,9 +40,18 @@ def fold(model: ir.Model) -> None:
         # First, because the fusions recognise weights only as initializers.
         tidy.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         onnxscript.optimizer.optimize_ir(model, num_iterations=_ROUNDS, should_fold=_should_fold)
-        # Again, for initializers that only an inlined or removed branch read.
-        tidy.RemoveUnusedNodesPass()(model)
+    _drop_unread(model)
     _drop_traces(model)
+
+
+def _drop_unread(model: ir.Model) -> None:
+    """Remove initializers that only the nodes of a removed branch still refer to."""
+    alive = {node for node in model.graph.all_nodes()}
+    results = {value for graph in (model.graph, *model.graph.subgraphs()) for value in graph.outputs}
+    for graph in (model.graph, *model.graph.subgraphs()):
+        for name, value in list(graph.initializers.items()):
+            if value not in results and not any(node in alive for node, _ in value.uses()):
+                del graph.initializers[name]
 
 
 def _should_fold(node: ir.Node) -> bool | None:
