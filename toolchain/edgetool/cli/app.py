@@ -8,6 +8,7 @@ from edgetool.cli.cache import cache
 from edgetool.cli.check import check
 from edgetool.cli.convert import compress, convert
 from edgetool.cli.explain import explain
+from edgetool.cli.init import init
 from edgetool.cli.inspect import inspect
 from edgetool.cli.plugins import plugins
 from edgetool.cli.targets import targets
@@ -19,6 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.command("init")(init)
 app.add_typer(targets, name="targets")
 app.command("inspect")(inspect)
 app.command("check")(check)

@@ -1,0 +1,166 @@
+"""`edgetool init`: writes targets.toml from a model, with questions on a terminal and without them elsewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgetool.cli.options import DEFAULT_FILE, File, Json, Quiet
+from edgetool.cli.output import Output
+from edgetool.errors import ConfigError, HostError
+
+if TYPE_CHECKING:
+    from edgetool.config.draft import Draft, DraftTarget
+    from edgetool.plugin.manager import Plugins
+    from edgetool.signature import Signature
+
+_DEFAULT_BOARD = "@generic/cpu"
+
+Model = Annotated[
+    str | None, typer.Argument(metavar="[MODEL]", help="A model file, or module:function; it becomes `source`.")
+]
+Wanted = Annotated[
+    list[str] | None,
+    typer.Option("--target", "-t", metavar="WHAT", help="A backend, @vendor/board, or NAME=@vendor/board; repeatable."),
+]
+Calibration = Annotated[
+    str | None, typer.Option("--calibration", metavar="DATA", help="Folder, .npz or module:function; makes it int8.")
+]
+Evaluation = Annotated[
+    str | None, typer.Option("--evaluation", metavar="DATA", help="Labelled samples, in the same forms.")
+]
+Metric = Annotated[str | None, typer.Option("--metric", metavar="NAME", help="top1, ... or module:function.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing, also on a terminal.")]
+
+
+def init(
+    model: Model = None,
+    target: Wanted = None,
+    file: File = None,
+    calibration: Calibration = None,
+    evaluation: Evaluation = None,
+    metric: Metric = None,
+    force: Force = False,
+    yes: Yes = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write targets.toml: the model's inputs, the hardware, recipes and budgets to start from."""
+    from edgetool.config.draft import Draft, render
+    from edgetool.plugin.manager import load_plugins
+
+    path = file or DEFAULT_FILE
+    if path.exists() and not force:
+        raise ConfigError("targets-file-exists", "is there already", where=str(path), hint="replace it with --force")
+    if not yes and not json and sys.stdin.isatty() and sys.stderr.isatty():
+        model = model or _ask("Model file or module:function")
+        target = target or [_ask("Hardware: a backend or @vendor/board", default=_DEFAULT_BOARD) or _DEFAULT_BOARD]
+        calibration = calibration or _ask("Calibration samples (folder, .npz or module:function)")
+        evaluation = evaluation or _ask("Labelled samples to judge by")
+        metric = metric or (_ask("Metric", default="top1") if evaluation else None)
+    plugins = load_plugins()
+    source, signature = _read(model, path) if model else (None, None)
+    targets = _targets(target or [_DEFAULT_BOARD], plugins)
+    draft = Draft(source, signature, targets, calibration, evaluation, metric)
+    _write(path, render(draft), plugins)
+    first = next((row.name for row in targets if row.stands_in_for), targets[0].name)
+    following = f"edgetool build {'' if source else 'MODEL '}--target {first}" + (f" --file {path}" if path != DEFAULT_FILE else "")
+    Output(json, quiet).result(
+        {
+            "file": str(path),
+            "source": source,
+            "signature": signature.to_json() if signature else None,
+            "targets": [row.name for row in targets],
+            "recipe": draft.recipe,
+            "next": following,
+        },
+        f"wrote {path}  {_summary(draft)}   next: {following}",
+    )
+
+
+def _ask(question: str, *, default: str = "") -> str | None:
+    answer: str = typer.prompt(question, default=default, show_default=bool(default), err=True)
+    return answer.strip() or None
+
+
+def _read(model: str, path: Path) -> tuple[str, Signature | None]:
+    """The source as the file is to name it, and what can be read of it without a framework."""
+    from edgetool.engine.source import empty_config, resolve_source
+
+    source = resolve_source(empty_config(), model, trusted=False)
+    if source.path is None:
+        return str(source.factory), None
+    relative = Path(os.path.relpath(source.path, path.absolute().parent)).as_posix()
+    if source.path.suffix != ".onnx":
+        return relative, None
+    from edgetool import graph
+
+    return relative, graph.read_model(source.path).signature
+
+
+def _targets(wanted: list[str], plugins: Plugins) -> tuple[DraftTarget, ...]:
+    """One target each, and a stand-in for CI where a backend is not installed here."""
+    from edgetool import catalog
+    from edgetool.config.draft import DraftTarget
+    from edgetool.config.mistakes import one_of
+
+    targets: list[DraftTarget] = []
+    for text in wanted:
+        name, _, what = text.rpartition("=")
+        if what.startswith("@"):
+            board = catalog.find_board(what)
+            if board is None:
+                hint = one_of(what, catalog.board_names(), what="boards")
+                raise ConfigError("unknown-board", f"there is no board {what!r}", where=f"--target {text}", hint=hint)
+            row = DraftTarget(name or what.rpartition("/")[2], extends=what)
+        elif what in plugins.backends:
+            row = DraftTarget(name or what, backend=what)
+        else:
+            choices = {*plugins.backends, *catalog.board_names()}
+            hint = one_of(what, choices, what="backends and boards")
+            raise ConfigError("unknown-backend", f"there is no backend {what!r}", where=f"--target {text}", hint=hint)
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", row.name) or row.name in {other.name for other in targets}:
+            hint = f"name it otherwise: --target OTHER={what}"
+            raise ConfigError("invalid-name", f"{row.name!r} is taken or no name", where=f"--target {text}", hint=hint)
+        targets.append(row)
+    absent = [row for row in targets if row.extends and _backend_of(row.extends) not in plugins.backends]
+    if absent and not any(row.name == "ci" for row in targets):
+        targets.append(DraftTarget("ci", extends=_DEFAULT_BOARD, stands_in_for=absent[0].name))
+    return tuple(targets)
+
+
+def _backend_of(board: str) -> str | None:
+    """The backend that a board, or the one it extends, is built by."""
+    from edgetool import catalog
+
+    tree = catalog.find_board(board)
+    if tree is None or "backend" in tree.values:
+        return str(tree.values["backend"]) if tree else None
+    return _backend_of(str(tree.values.get("extends", "")))
+
+
+def _write(path: Path, text: str, plugins: Plugins) -> None:
+    """Aside first, and into place only when it loads: a half-written file would be worse than none."""
+    from edgetool.config.load import load
+
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(text, encoding="utf-8")
+        load(aside, known_backends=plugins.backends, known_importers=plugins.importers)
+        aside.replace(path)
+    except OSError as error:
+        raise HostError("permission-denied", f"cannot write: {error.strerror}", where=str(path)) from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _summary(draft: Draft) -> str:
+    inputs = ", ".join(str(spec) for spec in draft.signature.inputs) if draft.signature else "inputs to be declared"
+    return f"{inputs}  targets {', '.join(row.name for row in draft.targets)}  recipe {draft.recipe}"
