@@ -35,7 +35,7 @@ class Census:
 
     count: int
     digest: str
-    feed_digests: frozenset[bytes]
+    feed_digests: frozenset[bytes] = field(repr=False)
     labelled: bool
     warnings: tuple[str, ...]
 

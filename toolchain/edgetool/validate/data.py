@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -41,10 +41,10 @@ class Dataset:
     census: Census
     read_files: tuple[Path, ...]
     read_folders: tuple[Path, ...]
-    _source: Source
-    _signature: Signature
-    _limit: int | None
-    _kept: tuple[Sample, ...] | None
+    _source: Source = field(repr=False)
+    _signature: Signature = field(repr=False)
+    _limit: int | None = field(repr=False)
+    _kept: tuple[Sample, ...] | None = field(repr=False)
 
     @property
     def count(self) -> int:

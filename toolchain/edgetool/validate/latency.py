@@ -1,0 +1,192 @@
+"""How long one inference takes, engine and reference in turns, until the measurement agrees with itself."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from edgetool.artifact import JsonValue
+from edgetool.validate.difference import rounded
+
+if TYPE_CHECKING:
+    from edgetool.backends.base import Feeds
+
+WINDOWS = 20
+"""Windows each that the time is meant for; a window is a few runs in a row."""
+
+MIN_WINDOWS = 3
+"""Windows each that are taken even when the time is up."""
+
+AGREE_WINDOWS = 5
+AGREE_WITHIN = 0.02
+"""It is enough when the medians of this many latest windows, of both sides, lie this close together."""
+
+Pays: TypeAlias = Literal["faster", "slower", "no difference"]
+
+
+class Timed(Protocol):
+    """Something that can be timed from close by: in its own process, without the cost of getting there."""
+
+    def time(self, feeds: Feeds, runs: int) -> list[float]:
+        """Seconds that each of so many inferences took, from feeds in to outputs out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One side's figures, in seconds.
+
+    Attributes:
+        runs: how many inferences they come from.
+        p50, p90, p99: percentiles, interpolated.
+        longest: the slowest run.
+        spread: how far the windows' medians lie from `p50`, as a share of it, without the most distant fifth.
+    """
+
+    runs: int
+    p50: float
+    p90: float
+    p99: float
+    longest: float
+    spread: float
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {
+            "runs": self.runs,
+            "p50_s": rounded(self.p50),
+            "p90_s": rounded(self.p90),
+            "p99_s": rounded(self.p99),
+            "longest_s": rounded(self.longest),
+            "spread": rounded(self.spread),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Engine and reference, measured in turns.
+
+    Attributes:
+        engine: its timing.
+        reference: the float model's timing on the same feeds.
+        speedup: reference over engine: the median over pairs of neighbouring windows.
+        speedup_spread: as `Timing.spread`, of the pairs' ratios.
+        settled: the windows agreed before the time was up.
+        seconds: how long the measurement took.
+    """
+
+    engine: Timing
+    reference: Timing
+    speedup: float
+    speedup_spread: float
+    settled: bool
+    seconds: float
+
+    @property
+    def verdict(self) -> Pays:
+        """Whether the engine pays here, beyond what the measurement scatters."""
+        if self.speedup * (1 + self.speedup_spread) < 1:
+            return "slower"
+        return "faster" if self.speedup * (1 - self.speedup_spread) > 1 else "no difference"
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {
+            "engine": self.engine.to_json(),
+            "reference": self.reference.to_json(),
+            "speedup": rounded(self.speedup),
+            "speedup_spread": rounded(self.speedup_spread),
+            "verdict": self.verdict,
+            "settled": self.settled,
+            "seconds": rounded(self.seconds),
+        }
+
+
+def measure(
+    engine: Timed,
+    reference: Timed,
+    feeds: Feeds,
+    *,
+    seconds: float = 0.5,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Latency:
+    """Time both in turns: a window of engine runs, a window of reference runs, and again.
+
+    Taking turns lets a busy machine slow both alike. After a warm-up (a tenth of the time, two runs at least),
+    it ends when the last five windows of each side agree within 2 %, or when the time is up; then the spread
+    says how far they are apart.
+
+    Args:
+        engine: what was built.
+        reference: the float model.
+        feeds: the inputs, the same for both.
+        seconds: when to stop at the latest; a very slow model takes three windows each all the same.
+        clock: seconds from any start.
+    """
+    start = clock()
+    runs = [_runs_a_window(side, feeds, seconds / 2, clock) for side in (engine, reference)]
+    engine_windows: list[list[float]] = []
+    reference_windows: list[list[float]] = []
+    settled = False
+    while len(engine_windows) < MIN_WINDOWS or not (settled or clock() - start >= seconds):
+        engine_windows.append(engine.time(feeds, runs[0]))
+        reference_windows.append(reference.time(feeds, runs[1]))
+        settled = _agree(engine_windows) and _agree(reference_windows)
+    ratios = [
+        statistics.median(slow) / statistics.median(fast)
+        for slow, fast in zip(reference_windows, engine_windows, strict=True)
+    ]
+    speedup = statistics.median(ratios)
+    return Latency(
+        engine=timing(engine_windows),
+        reference=timing(reference_windows),
+        speedup=speedup,
+        speedup_spread=_spread(ratios, speedup),
+        settled=settled,
+        seconds=clock() - start,
+    )
+
+
+def timing(windows: Sequence[Sequence[float]]) -> Timing:
+    """Percentiles over all runs of all windows, and the spread between windows."""
+    all_runs = sorted(run for window in windows for run in window)
+    p50 = percentile(all_runs, 0.5)
+    return Timing(
+        runs=len(all_runs),
+        p50=p50,
+        p90=percentile(all_runs, 0.9),
+        p99=percentile(all_runs, 0.99),
+        longest=all_runs[-1],
+        spread=_spread([statistics.median(window) for window in windows], p50),
+    )
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Of ascending values, interpolated between neighbours (numpy's `linear`)."""
+    position = share * (len(ordered) - 1)
+    below = int(position)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
+
+
+def _runs_a_window(side: Timed, feeds: Feeds, seconds: float, clock: Callable[[], float]) -> int:
+    """Warm up, and find out how many runs fit into one window."""
+    start = clock()
+    taken = side.time(feeds, 2)
+    while clock() - start < seconds / 10:
+        taken = side.time(feeds, 1)
+    return max(1, round(seconds / WINDOWS / max(min(taken), 1e-9)))
+
+
+def _agree(windows: Sequence[Sequence[float]]) -> bool:
+    if len(windows) < AGREE_WINDOWS:
+        return False
+    medians = [statistics.median(window) for window in windows[-AGREE_WINDOWS:]]
+    return max(medians) - min(medians) <= AGREE_WITHIN * statistics.median(medians)
+
+
+def _spread(values: Sequence[float], middle: float) -> float:
+    """Largest distance from the middle as a share of it, leaving out the most distant fifth of the values."""
+    distances = sorted(abs(value - middle) / middle for value in values)
+    return distances[max(0, -(-len(distances) * 4 // 5) - 1)]
