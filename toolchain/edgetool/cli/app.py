@@ -7,6 +7,7 @@ import typer
 from edgetool.cli.cache import cache
 from edgetool.cli.check import check
 from edgetool.cli.convert import compress, convert
+from edgetool.cli.doctor import doctor
 from edgetool.cli.explain import explain
 from edgetool.cli.init import init
 from edgetool.cli.inspect import inspect
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 
 app.command("init")(init)
+app.command("doctor")(doctor)
 app.add_typer(targets, name="targets")
 app.command("inspect")(inspect)
 app.command("check")(check)

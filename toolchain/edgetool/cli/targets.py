@@ -50,6 +50,16 @@ def list_targets(file: File = None, overrides: Set = None, json: Json = False, q
     Output(json, quiet).result({"file": str(project.config.path), "targets": rows}, text)
 
 
+@targets.command("boards")
+def boards(json: Json = False, quiet: Quiet = False) -> None:
+    """List the boards of the catalogue, which targets can extend."""
+    from edgetool import catalog
+    from edgetool.cli.table import table
+
+    found = {name: tree.values["description"] for name in catalog.board_names() if (tree := catalog.find_board(name))}
+    Output(json, quiet).result({"boards": found}, table(list(found.items()), headers=("BOARD", "")))
+
+
 @targets.command("show")
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A target of the targets file.")],
