@@ -15,7 +15,7 @@ from edgetool.errors import ModelError
 from edgetool.importers.base import ImportRequest
 from edgetool_torch.eager import Eager, Expectation
 from edgetool_torch.feeds import sweep
-from edgetool_torch.opset import opset_of, to_opset
+from edgetool_torch.opset import check_opset, opset_of, to_opset
 from edgetool_torch.outputs import choose
 from edgetool_torch.proof import Proof, prove
 from edgetool_torch.reasons import worded
@@ -70,10 +70,12 @@ def first_right(eager: Eager, request: ImportRequest, workdir: Path, context: Im
     """The model of the first route that holds.
 
     Raises:
-        ConfigError: `outputs-mismatch`.
+        ConfigError: `outputs-mismatch`, `unknown-opset`.
         ModelError: `export-failed` with every route's reason; `network-refuses-shape`.
     """
     network = eager.network
+    opset = request.opset or DEFAULT_OPSET
+    check_opset(opset)
     example = eager.example()
     expectations = list(eager.expect_declared())
     natural = tuple(expectations[0].outputs)
@@ -83,7 +85,7 @@ def first_right(eager: Eager, request: ImportRequest, workdir: Path, context: Im
     for index, route in enumerate(routes):
         context.progress(index, len(routes), f"exporting through {route.name}")
         with _scratch(workdir) as folder:
-            job = Job(network, example, natural, request.opset or DEFAULT_OPSET, folder, eager.value_reads)
+            job = Job(network, example, natural, opset, folder, eager.value_reads)
             try:
                 accepted = _attempt(route, job, eager, expectations, outputs, context)
             except RejectedError as error:

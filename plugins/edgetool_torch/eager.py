@@ -17,6 +17,7 @@ from edgetool_torch.reasons import blame, worded
 
 if TYPE_CHECKING:
     import numpy as np
+
     import torch
 
 
@@ -41,8 +42,12 @@ class Eager:
     def __init__(self, network: Network, context: ImportContext) -> None:
         self.network = network
         self._context = context
-        self._known: dict[tuple[tuple[str, int], ...], tuple[Expectation, ...]] = {}
-        self.refused: list[Sizes] = []
+        self._known: dict[tuple[tuple[str, int], ...], tuple[Expectation, ...] | Exception] = {}
+
+    @property
+    def refused(self) -> tuple[Sizes, ...]:
+        """Sizes that the network itself did not take."""
+        return tuple(dict(key) for key, found in self._known.items() if isinstance(found, Exception))
 
     @property
     def uses_samples(self) -> bool:
@@ -64,15 +69,20 @@ class Eager:
         return tuple(found)
 
     def expect(self, sizes: Sizes, *, feeds: int = 1, must: bool = False) -> tuple[Expectation, ...]:
-        """Expectations at one point; empty, and remembered as refused, when the network does not take it.
+        """Expectations at one point; empty when the network does not take it.
 
         Raises:
             ModelError: `network-refuses-shape` instead, when `must` is set.
         """
         key = tuple(sorted(sizes.items()))
         if key not in self._known:
-            self._known[key] = self._compute(sizes, feeds, must)
-        return self._known[key]
+            self._known[key] = self._compute(sizes, feeds)
+        found = self._known[key]
+        if isinstance(found, Exception):
+            if must:
+                raise _refusal(sizes, found, has_samples=self.uses_samples) from found
+            return ()
+        return found
 
     def example(self) -> Mapping[str, torch.Tensor]:
         """Tensors to trace with.
@@ -80,7 +90,10 @@ class Eager:
         Raises:
             ModelError: `network-refuses-shape`.
         """
-        return self.tensors(self.expect(example(self.network.dims), must=True)[0].feed)
+        found = self.expect(example(self.network.dims)) or self.expect(
+            example(self.network.dims, distinct=False), must=True
+        )
+        return self.tensors(found[0].feed)
 
     def tensors(self, feed: Feed) -> dict[str, torch.Tensor]:
         import torch
@@ -95,9 +108,9 @@ class Eager:
         with quiet():
             return reads_of(lambda: self.network.run(tensors), tuple(tensors.values()))
 
-    def _compute(self, sizes: Sizes, feeds: int, must: bool) -> tuple[Expectation, ...]:
+    def _compute(self, sizes: Sizes, feeds: int) -> tuple[Expectation, ...] | Exception:
         found: list[Expectation] = []
-        error: Exception | None = None
+        error: Exception = ValueError("no feed was possible")
         for feed in itertools.islice(self._feeds(sizes), SEEDS):
             try:
                 outputs = self._run(feed)
@@ -109,11 +122,7 @@ class Eager:
             found.append(Expectation(sizes, feed, outputs))
             if len(found) == feeds:
                 break
-        if not found and must:
-            raise _refusal(sizes, error, has_samples=self._context.samples is not None) from error
-        if not found:
-            self.refused.append(sizes)
-        return tuple(found)
+        return tuple(found) or error
 
     def _feeds(self, sizes: Sizes) -> Iterator[Feed]:
         """Samples first where there are any, then random feeds."""
@@ -136,9 +145,9 @@ def _to_numpy(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
     return array
 
 
-def _refusal(sizes: Sizes, error: Exception | None, *, has_samples: bool) -> ModelError:
-    text, where = blame(error) if error else ("no feed was possible", None)
-    hint = "declare ranges in [model.dims] that the network takes"
+def _refusal(sizes: Sizes, error: Exception, *, has_samples: bool) -> ModelError:
+    text, where = blame(error)
+    hint = "check shapes and dtypes in [model.inputs], and declare ranges in [model.dims] that the network takes"
     if not has_samples:
         hint += "; if it needs meaningful values, such as ids, set [data] calibration"
     return ModelError("network-refuses-shape", f"forward() fails at {worded(sizes)}: {text}", where=where, hint=hint)

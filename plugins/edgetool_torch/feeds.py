@@ -62,15 +62,21 @@ def between(wanted: DimRange) -> int:
     return inside[len(inside) // 2] if inside else wanted.opt
 
 
-def example(dims: Mapping[str, DimRange]) -> Sizes:
-    """Sizes to trace with: at least 2, as exporters freeze a 1, and different from each other where they can be."""
+def example(dims: Mapping[str, DimRange], *, distinct: bool = True) -> Sizes:
+    """Sizes to trace with: at least 2, as exporters freeze a 1, and different from each other where they can be.
+
+    Args:
+        dims: declared ranges.
+        distinct: False for a network that wants some of them to be equal.
+    """
     chosen: dict[str, int] = {}
     for name, wanted in dims.items():
         step = _step(wanted)
         allowed = [size for size in range(wanted.min, wanted.max + 1, step) if size >= 2] or [wanted.max]
         start = next((index for index, size in enumerate(allowed) if size >= wanted.opt), 0)
         ordered = allowed[start:] + allowed[:start]
-        chosen[name] = next((size for size in ordered[:8] if size not in chosen.values()), ordered[0])
+        fresh = [size for size in ordered[:8] if size not in chosen.values()] if distinct else []
+        chosen[name] = (fresh or ordered)[0]
     return chosen
 
 

@@ -72,12 +72,20 @@ def is_plain_guard(text: str) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Declared sizes at which a guard does not hold."""
+
+    guard: str
+    sizes: Sizes
+
+
 def witnesses(
     texts: Sequence[str], names: Mapping[str, Any], specs: Sequence[TensorSpec], dims: Mapping[str, DimRange]
-) -> tuple[Sizes, ...]:
-    """Declared sizes at which a guard does not hold: the places to look whether the program is wrong there.
+) -> tuple[Witness, ...]:
+    """Where declared sizes break guards: the places to look whether the program is wrong there.
 
-    A broken guard does not prove a program wrong (many only keep memory layouts), hence the proof at these points.
+    A broken guard does not prove a program wrong (many only keep memory layouts), but nothing else can be.
 
     Args:
         texts: guards of the program.
@@ -86,10 +94,10 @@ def witnesses(
         dims: declared ranges.
 
     Returns:
-        At most six points, the first of each guard.
+        The first sizes that break each guard, for at most six guards.
     """
     shapes = {spec.name: spec.shape for spec in specs}
-    found: list[Sizes] = []
+    found: list[Witness] = []
     for text in texts:
         try:
             guard = parse_guard(text)
@@ -98,7 +106,7 @@ def witnesses(
             continue
         varying = [name for name in dims if name in symbols]
         broken = (sizes for sizes in _combinations(varying, dims) if _is_broken(guard, names, shapes, sizes))
-        found += itertools.islice(broken, 1)
+        found += [Witness(text, sizes) for sizes in itertools.islice(broken, 1)]
     return tuple(found[:_MOST_WITNESSES])
 
 

@@ -4,10 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgetool.errors import ConfigError
 from edgetool_torch.routes import RejectedError
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+
+def check_opset(wanted: int) -> None:
+    """The opset exists.
+
+    Raises:
+        ConfigError: `unknown-opset`.
+    """
+    import onnx.defs
+
+    highest = onnx.defs.onnx_opset_version()
+    if wanted > highest:
+        raise ConfigError(
+            "unknown-opset",
+            f"there is no opset {wanted}; the installed onnx knows up to {highest}",
+            where="[model] opset",
+            hint="leave it out, and the importer chooses",
+        )
 
 
 def opset_of(model: ir.Model) -> int:

@@ -12,10 +12,10 @@ from edgetool.errors import ConfigError, ModelError
 from edgetool.importers.base import ImportRequest
 from edgetool.signature import Dim, DimRange, TensorSpec
 from edgetool_torch.calling import Calling, Constant, Slot
-from edgetool_torch.guards import is_plain_guard
+from edgetool_torch.guards import is_plain_guard, witnesses
 from edgetool_torch.network import Network, check_inputs, fix_single_sizes
 from edgetool_torch.quiet import quiet
-from edgetool_torch.reasons import blame
+from edgetool_torch.reasons import blame, in_names, worded
 from edgetool_torch.vetting import vet
 
 _UNBOUNDED = 1 << 30
@@ -59,8 +59,24 @@ def open_program(path: Path, request: ImportRequest, *, trusted: bool) -> Networ
             _check_range(name, wanted[name], have, path)
         check_inputs(specs, wanted)
     fixed, dims = fix_single_sizes(specs, wanted)
+    _check_guards(program, calling, fixed, dims, path)
     module = program.module(check_guards=False)
     return Network(module, "program", fixed, dims, calling, program)
+
+
+def _check_guards(
+    program: Any, calling: Calling, specs: tuple[TensorSpec, ...], dims: Mapping[str, DimRange], path: Path
+) -> None:
+    """What was true when the program was exported must be true of all declared sizes: nobody can look it up later."""
+    names = calling.by_parameter({spec.name: spec.name for spec in specs})
+    for broken in witnesses(program._guards_code, names, specs, dims)[:1]:
+        raise ModelError(
+            "narrow-exported-program",
+            f"{path.name} was exported for sizes with {in_names(broken.guard, specs)}, "
+            f"which is not so at {worded(broken.sizes)}",
+            where="[model.dims]",
+            hint="export it again so that this size is not special, or declare ranges without it",
+        )
 
 
 def _load(path: Path, *, trusted: bool) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,3 +26,16 @@ def quiet() -> Iterator[list[warnings.WarningMessage]]:
             yield caught
     finally:
         logging.disable(disabled)
+
+
+@contextmanager
+def quiet_native_stderr() -> Iterator[None]:
+    """Silence what C++ code writes to the process's standard error while the block runs."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:  # noqa: PTH123 # the descriptor is what is wanted
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -75,12 +75,30 @@ def _dimension(text: str, specs: Sequence[TensorSpec]) -> str:
     found = _AXIS.search(text)
     if found is None:
         return "a dynamic dimension"
-    name = found["name"] + "".join(f".{key}" for key in re.findall(r"\[['\"]?(\w+)['\"]?\]", found["keys"]))
-    axis = int(found["axis"])
-    for spec in specs:
-        if spec.name == name and axis < len(spec.shape):
-            return f"dimension {spec.shape[axis]!r} ({name}, axis {axis})"
-    return f"axis {axis} of {name}"
+    name, axis = _named(found)
+    dim = _declared(name, axis, specs)
+    return f"dimension {dim!r} ({name}, axis {axis})" if dim else f"axis {axis} of {name}"
+
+
+def in_names(guard: str, specs: Sequence[TensorSpec]) -> str:
+    """`L['x'].size()[0] != 3` -> `batch != 3`."""
+
+    def name_of(found: re.Match[str]) -> str:
+        name, axis = _named(found)
+        return _declared(name, axis, specs) or f"axis {axis} of {name}"
+
+    return _AXIS.sub(name_of, guard)
+
+
+def _named(found: re.Match[str]) -> tuple[str, int]:
+    keys = re.findall(r"\[['\"]?(\w+)['\"]?\]", found["keys"])
+    return ".".join([found["name"], *keys]), int(found["axis"])
+
+
+def _declared(name: str, axis: int, specs: Sequence[TensorSpec]) -> str | None:
+    shape = next((spec.shape for spec in specs if spec.name == name), ())
+    dim = shape[axis] if axis < len(shape) else None
+    return dim if isinstance(dim, str) else None
 
 
 def _first_line(text: str) -> str:

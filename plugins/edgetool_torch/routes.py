@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,12 @@ from edgetool_torch.guards import witnesses
 from edgetool_torch.network import Form, Network
 from edgetool_torch.outputs import flatten
 from edgetool_torch.program import limits
-from edgetool_torch.quiet import quiet
+from edgetool_torch.quiet import quiet, quiet_native_stderr
 from edgetool_torch.reasons import blame, is_users
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+
     import torch
 
 DEFAULT_OPSET = 20
@@ -144,6 +146,7 @@ def _through_dynamo(job: Job) -> Export:
 def _through_tracing(job: Job) -> Export:
     """The TorchScript exporter: no symbolic sizes, so what Python decides is decided once, as for the example."""
     import onnx_ir as ir
+
     import torch
 
     network = job.network
@@ -154,7 +157,7 @@ def _through_tracing(job: Job) -> Export:
     order = network.calling.input_order
     module, arguments = _traceable(network, [job.example[name] for name in order])
     path = job.scratch / "traced.onnx"
-    with _rejecting(network) as caught:
+    with _without_graph_dump(), _rejecting(network) as caught:
         torch.onnx.export(
             module,
             tuple(arguments),
@@ -177,7 +180,7 @@ ROUTES = (
     Route("exported-program", ("program",), _stored_program),
     Route("torchscript-converter", ("torchscript",), _through_converter),
     Route("dynamo", ("module", "program"), _through_dynamo),
-    Route("torchscript", ("module", "program", "torchscript"), _through_tracing),
+    Route("torchscript", ("module", "torchscript"), _through_tracing),
 )
 
 
@@ -198,6 +201,19 @@ class _rejecting:  # noqa: N801 # used like a function, as contextlib's own
             raise RejectedError(text, where) from error
 
 
+@contextmanager
+def _without_graph_dump() -> Iterator[None]:
+    """The TorchScript exporter writes its whole graph to the terminal when it fails, past Python's streams."""
+    import torch
+
+    torch._C._jit_set_onnx_log_output_stream("stderr")
+    try:
+        with quiet_native_stderr():
+            yield
+    finally:
+        torch._C._jit_set_onnx_log_output_stream("stdout")
+
+
 def _check_program(program: Any, network: Network) -> tuple[Sizes, ...]:
     """Reject a program with fewer sizes than declared; return the sizes that its guards exclude.
 
@@ -215,7 +231,7 @@ def _check_program(program: Any, network: Network) -> tuple[Sizes, ...]:
                     f"dimension {dim!r} ({spec.name}, axis {axis}) is {have}, declared is {wanted.min}..{wanted.max}"
                 )
     names = network.calling.by_parameter({spec.name: spec.name for spec in network.specs})
-    return witnesses(program._guards_code, names, network.specs, network.dims)
+    return tuple(row.sizes for row in witnesses(program._guards_code, names, network.specs, network.dims))
 
 
 def _input_values(program: Any) -> list[Any]:

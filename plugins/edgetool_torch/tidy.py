@@ -154,5 +154,12 @@ def _output_shape(value: ir.Value, index: int, name: str, expectations: Sequence
                 f"froze {which}: output {name!r}, axis {axis}, is fixed at {dim}, the network gives "
                 f"{min(sizes)}..{max(sizes)}"
             )
-        shape.append(dim if isinstance(dim, int) else follows or dim or f"{name}_{axis}")
+        shape.append(dim if isinstance(dim, int) else follows or _kept(dim, expectations[0].sizes) or f"{name}_{axis}")
     return shape
+
+
+def _kept(dim: Dim, declared: Mapping[str, int]) -> str | None:
+    """The exporter's expression, such as `2*batch`, if all of it is declared and it is not a mere (wrong) name."""
+    if not isinstance(dim, str) or dim in declared:
+        return None
+    return dim if set(_SYMBOL.findall(dim)) <= {*declared, "floor", "Max", "Min", "Mod"} else None
