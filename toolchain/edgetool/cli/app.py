@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from edgetool.cli.build import build
 from edgetool.cli.cache import cache
 from edgetool.cli.check import check
 from edgetool.cli.convert import compress, convert
@@ -28,6 +29,7 @@ app.command("inspect")(inspect)
 app.command("check")(check)
 app.command("convert")(convert)
 app.command("compress")(compress)
+app.command("build")(build)
 app.command("plugins")(plugins)
 app.add_typer(cache, name="cache")
 app.command("explain")(explain)

@@ -29,3 +29,18 @@ Set = Annotated[
 Trust = Annotated[
     bool, typer.Option("--trust-source", help="Allow unpickling of the source, which runs the code inside it.")
 ]
+Allow = Annotated[bool, typer.Option("--allow-unverified", help="Exit 0 although something is unproven here.")]
+LatencyTime = Annotated[
+    str, typer.Option("--latency-time", metavar="TIME", help='How long a latency measurement may take, e.g. "5s".')
+]
+
+
+def seconds_option(text: str, name: str) -> float:
+    """The value of an option that is a time. Raises ConfigError."""
+    from edgetool.config.units import seconds
+    from edgetool.errors import ConfigError
+
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise ConfigError("wrong-quantity", str(error), where=name) from error

@@ -80,11 +80,21 @@ class BuildFailed:
 
 @dataclass(frozen=True, slots=True)
 class BuildFinished:
-    """A target's bundle is in place. `exit_code` is 0, 4 or 9; `summary` is the line for people."""
+    """A target's bundle is in place.
+
+    Attributes:
+        exit_code: 0, 4 (a budget or the validation failed) or 9 (something is unproven).
+        summary: the one line for people.
+        remarks: lines below it: what was missed, what is unverified and what would prove it.
+        bundle: its folder.
+        content_digest: of everything in it but the measurements.
+        result: the figures, for machines.
+    """
 
     target: str
     exit_code: int
     summary: str
+    remarks: tuple[str, ...]
     bundle: str
     content_digest: str
     result: dict[str, JsonValue]

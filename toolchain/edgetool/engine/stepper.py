@@ -133,8 +133,7 @@ class Stepper:
     def call(self, step: str, task: str, request: object) -> dict[str, Any]:
         """Run a task in the child, without the cache."""
         if self._child is None:
-            log = self.cache.root / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{self.target}-{time.monotonic_ns()}.log"
-            self._child = self._children.start(log=log, limits=self._limits, python=self._python)
+            self._child = self._children.start(log=self.log_path("steps"), limits=self._limits, python=self._python)
         answer = Answer(
             progress=lambda done, total, what: self.tell(StepProgress(self.target, step, done, total, what)),
             note=lambda text: self._note(step, text),
@@ -144,6 +143,11 @@ class Stepper:
             result = self._child.call(task, request_json(request), step=step, answer=answer)
             on_failure.pop_all()
         return result
+
+    def log_path(self, what: str) -> Path:
+        """A new file for what a process of this build writes to stdout and stderr."""
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        return self.cache.root / "logs" / f"{stamp}-{self.target}-{what}-{time.monotonic_ns()}.log"
 
     def _note(self, step: str, text: str) -> None:
         self.tell(StepNote(self.target, step, text))

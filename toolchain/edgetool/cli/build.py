@@ -1,0 +1,125 @@
+"""`edgetool build`: from a source to validated bundles."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgetool.cli.options import Allow, File, Json, LatencyTime, Quiet, Set, Source, Targets, Trust
+from edgetool.cli.output import Output
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgetool.cli.project import Project
+    from edgetool.engine.batch import Outcome
+    from edgetool.engine.plan import BuildPlan
+
+OutputDir = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder that bundles are written into.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Targets to build side by side.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither use nor fill the cache.")]
+Locked = Annotated[bool, typer.Option("--locked", help="Exit 8 if anything differs from edgetool.lock.")]
+UpdateLock = Annotated[bool, typer.Option("--update-lock", help="Write what was used into edgetool.lock.")]
+Remeasure = Annotated[bool, typer.Option("--remeasure", help="Measure the latency again.")]
+
+
+def build(
+    source: Source = None,
+    target: Targets = None,
+    file: File = None,
+    output: OutputDir = Path("dist"),
+    overrides: Set = None,
+    jobs: Jobs = 1,
+    dry_run: DryRun = False,
+    no_cache: NoCache = False,
+    locked: Locked = False,
+    update_lock: UpdateLock = False,
+    remeasure: Remeasure = False,
+    latency_time: LatencyTime = "0.5s",
+    allow_unverified: Allow = False,
+    trust_source: Trust = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build, validate and bundle SOURCE for one or more targets."""
+    from edgetool.cli.options import seconds_option
+    from edgetool.cli.project import open_project, services
+    from edgetool.engine.batch import build_all, exit_code_of
+    from edgetool.engine.outcome import BuildOptions
+
+    speaker = Output(json, quiet)
+    options = BuildOptions(
+        output=output,
+        latency_time=seconds_option(latency_time, "--latency-time"),
+        remeasure=remeasure,
+        allow_unverified=allow_unverified,
+        locked=locked,
+        update_lock=update_lock,
+    )
+    project = open_project(file, overrides=overrides or (), source=source)
+    plans = _plans(project, target, source, trusted=trust_source)
+    if dry_run:
+        speaker.result({"plans": [plan.to_json() for plan in plans]}, "\n\n".join(map(_plan_text, plans)))
+        return
+    with services(speaker, project.plugins, use_cache=not no_cache) as shared:
+        outcomes = build_all(plans, shared, options, jobs=jobs)
+    _report(outcomes, speaker)
+    if code := exit_code_of(outcomes):
+        sys.exit(code)
+
+
+def _plans(project: Project, names: list[str] | None, source: str | None, *, trusted: bool) -> list[BuildPlan]:
+    from edgetool.cli.check import only_target
+    from edgetool.engine.plan import plan
+
+    chosen = list(dict.fromkeys(names or [only_target(list(project.config.targets))]))
+    return [plan(project.config, name, project.plugins, source=source, trusted=trusted) for name in chosen]
+
+
+def _report(outcomes: Sequence[Outcome], speaker: Output) -> None:
+    for outcome in outcomes:
+        if outcome.error is not None:
+            if not speaker.json:  # as an event it was told already
+                speaker.error(outcome.error)
+        elif outcome.finished is not None and not speaker.json:
+            finished = outcome.finished
+            speaker.result({}, "\n".join([finished.summary, *(f"  {remark}" for remark in finished.remarks)]))
+    if speaker.json:
+        speaker.result(
+            {
+                "targets": [
+                    {
+                        "target": outcome.target,
+                        "exit_code": outcome.exit_code,
+                        "bundle": outcome.finished.bundle if outcome.finished else None,
+                        "content_digest": outcome.finished.content_digest if outcome.finished else None,
+                        "error": outcome.error.code if outcome.error else None,
+                    }
+                    for outcome in outcomes
+                ]
+            },
+            "",
+        )
+
+
+def _plan_text(plan: BuildPlan) -> str:
+    def options(values: dict[str, object]) -> str:
+        return ", ".join(f"{name}={value}" for name, value in values.items() if value not in (None, [], {}))
+
+    lines = [
+        f"{plan.target.name}: {plan.source.text} → {plan.bundle_name}",
+        f"  import    {plan.importer.name}  {options(dict(plan.importer.options))}".rstrip(),
+        *(f"  pass      {row.name}  {options(dict(row.options))}".rstrip() for row in plan.passes),
+        "  legalize  only if the backend refuses the model and names a pass that cures it",
+    ]
+    for index, row in enumerate(plan.backends):
+        role = "build   " if index == 0 else "fallback"
+        state = f"NOT AVAILABLE: {row.failure.message}" if row.failure else options(dict(row.options))
+        lines.append(f"  {role}  {row.name}  {state}".rstrip())
+    budget = plan.target.budget.model_dump(exclude_none=True)
+    lines.append(f"  validate  budgets: {options(budget) or 'none'}")
+    return "\n".join(lines)

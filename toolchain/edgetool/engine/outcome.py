@@ -1,0 +1,64 @@
+"""What a build needs to know and what it finds out: options in, candidate and proof on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgetool.engine.measurements import Measurement
+from edgetool.engine.pipeline import BuiltEngine, DataState, Prepared, Verdict
+from edgetool.validate.comparison import Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """What the command line adds to a plan.
+
+    Attributes:
+        output: folder that bundles go into.
+        latency_time: seconds that a latency measurement may take.
+        remeasure: measure again although there is a measurement.
+        allow_unverified: exit 0 instead of 9.
+        locked: any difference from edgetool.lock is an error.
+        update_lock: write edgetool.lock.
+    """
+
+    output: Path
+    latency_time: float = 0.5
+    remeasure: bool = False
+    allow_unverified: bool = False
+    locked: bool = False
+    update_lock: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A backend that was wanted and did not get to an engine, with its reason."""
+
+    backend: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An engine with the model it was made of, and the backends that were tried before."""
+
+    prepared: Prepared
+    verdict: Verdict
+    engine: BuiltEngine
+    refused: tuple[Refused, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What validation and measurement found; all None where the engine cannot run here."""
+
+    comparison: Comparison | None
+    evidence: Mapping[str, Any]
+    golden: Path | None
+    measurement: Measurement | None
+    evaluation: DataState | None
+    why_not: str | None = None
