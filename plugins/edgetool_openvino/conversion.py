@@ -1,0 +1,136 @@
+"""Typed ONNX into an `openvino.Model`, with the names and the shapes that the signature promises."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from edgetool.artifact import Lowering, Model
+from edgetool.graph import load, save
+from edgetool.graph.walk import graphs
+from edgetool.signature import Dim, Signature, TensorSpec
+from edgetool_openvino.lowering import use_uint8
+from edgetool_openvino.refusal import convert_error
+from edgetool_openvino.runtime import load_runtime
+
+_NUMBERED = re.compile(r"(?P<name>(?P<kind>[A-Za-z]\w*?)_\d+)(?P<rest>([./].*)?)")
+_TOOL_TRACES = ("conversion_parameters", "Runtime_version")
+
+
+def convert(model: Model, scratch: Path) -> tuple[Any, tuple[Lowering, ...]]:
+    """The network in OpenVINO's own form, simplified by OpenVINO, the same for the same model wherever it lies.
+
+    Args:
+        model: the typed ONNX.
+        scratch: a folder for the lowered ONNX file, if there is one; to be kept while the result is in use, because
+            weights are memory-mapped.
+
+    Raises:
+        ModelError: `refused-by-openvino`.
+    """
+    openvino = load_runtime()
+    proto = load(model.path, weights=False)
+    names = _onnx_names(proto)
+    lowering = use_uint8(proto)
+    path = model.path
+    if lowering:
+        path = scratch / "lowered.onnx"
+        save(proto, path, folder=model.path.parent)
+    del proto
+    try:
+        converted = openvino.convert_model(str(path))
+    except conversion_errors(openvino) as error:
+        raise convert_error(error, model.path) from error
+    _fix_known_sizes(converted, model.signature)
+    for trace in _TOOL_TRACES:
+        if trace in converted.rt_info:
+            del converted.rt_info[trace]
+    _number_names(converted, names)
+    return converted, (lowering,) if lowering else ()
+
+
+def read(path: Path) -> Any:
+    """The network as the ONNX front end gives it, one operation or more for each node, named like the node.
+
+    Raises:
+        ModelError: `refused-by-openvino`.
+    """
+    openvino = load_runtime()
+    try:
+        return openvino.Core().read_model(str(path))
+    except RuntimeError as error:
+        raise convert_error(error, path) from error
+
+
+def conversion_errors(openvino: Any) -> tuple[type[Exception], ...]:
+    """What conversion raises; these share no base but Exception."""
+    frontend = openvino.frontend
+    return (
+        RuntimeError,
+        frontend.GeneralFailure,
+        frontend.InitializationFailure,
+        frontend.NotImplementedFailure,
+        frontend.OpConversionFailure,
+        frontend.OpValidationFailure,
+    )
+
+
+def served_signature(model: Any, signature: Signature) -> Signature:
+    """The signature of the engine: sizes that the network fixes are numbers, all else is as the model declares it."""
+    return Signature(
+        inputs=tuple(map(_served, signature.inputs, model.inputs)),
+        outputs=tuple(map(_served, signature.outputs, model.outputs)),
+        dims={name: size for name, size in signature.dims.items() if size.min != size.max},
+    )
+
+
+def _served(spec: TensorSpec, port: Any) -> TensorSpec:
+    shape = port.partial_shape
+    if shape.rank.is_dynamic or len(shape) != len(spec.shape):
+        return spec
+    sizes: list[Dim] = [
+        int(size.get_length()) if size.is_static else dim for dim, size in zip(spec.shape, shape, strict=True)
+    ]
+    return TensorSpec(spec.name, spec.dtype, tuple(sizes))
+
+
+def _fix_known_sizes(model: Any, signature: Signature) -> None:
+    """A dimension whose range is a single size becomes that size: the plan of a fixed shape is the faster one."""
+    fixed = {name: size.min for name, size in signature.dims.items() if size.min == size.max}
+    shapes = {}
+    for spec, port in zip(signature.inputs, model.inputs, strict=True):
+        if any(dim in fixed for dim in spec.shape if isinstance(dim, str)):
+            shape = port.partial_shape
+            for axis, dim in enumerate(spec.shape):
+                if isinstance(dim, str) and dim in fixed:
+                    shape[axis] = fixed[dim]
+            shapes[port] = shape
+    if shapes:
+        model.reshape(shapes)
+
+
+def _onnx_names(proto: Any) -> frozenset[str]:
+    graph = proto.graph
+    named = [value.name for value in (*graph.input, *graph.initializer)]
+    for inner in graphs(graph):
+        for node in inner.node:
+            named += [node.name, *node.output]
+    return frozenset(named)
+
+
+def _number_names(model: Any, known: frozenset[str]) -> None:
+    """Names that OpenVINO makes up hold a counter of the whole process: count anew, so that equal builds are equal."""
+    for count, op in enumerate(model.get_ordered_ops()):
+        for body in _bodies(op):
+            _number_names(body, known)
+        name = op.get_friendly_name()
+        made_up = _NUMBERED.fullmatch(name)
+        if made_up and (name == op.get_name() or made_up["name"] not in known):
+            op.set_friendly_name(f"{made_up['kind']}#{count}{made_up['rest']}")
+
+
+def _bodies(op: Any) -> tuple[Any, ...]:
+    if op.get_type_name() == "If":
+        return (op.get_then_body(), op.get_else_body())
+    return (op.get_function(),) if hasattr(op, "get_function") else ()

@@ -1,0 +1,97 @@
+"""How OpenVINO executes an engine, read back from the graph that it compiled for this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from edgetool.artifact import Engine
+from edgetool.backends.base import Evidence, NodeEvidence
+from edgetool_openvino.options import OpenVinoOptions
+from edgetool_openvino.session import new_core, open_engine, read_ir
+from edgetool_openvino.split import predicted
+
+_PRECISIONS = {
+    "f64": "float64", "f32": "float32", "f16": "float16", "bf16": "bfloat16",
+    "i8": "int8", "u8": "int8", "i4": "int4", "u4": "int4",
+    "i16": "int16", "i32": "int32", "i64": "int64", "boolean": "bool",
+}  # fmt: skip
+_NOT_COMPUTED = frozenset({"Const", "Constant", "Input", "Parameter", "Output", "Result"})
+_WEIGHTED = frozenset(
+    {"Convolution", "GroupConvolution", "ConvolutionBackpropData", "GroupConvolutionBackpropData", "MatMul"}
+)
+_PASSES_ON = frozenset({"Convert", "Reshape", "Transpose", "Subtract", "Multiply", "Squeeze", "Unsqueeze"})
+"""What may lie between a quantizer and the operation that it is for."""
+
+
+def read_evidence(engine: Engine, options: OpenVinoOptions, *, threads: int) -> Evidence:
+    """One row for each kernel, with the precision that it computes in, and the quantized nodes that stayed float.
+
+    The compiled graph does not say which device of a HETERO group a kernel is on: for a stand-in it is where we put
+    it, and otherwise all that HETERO lists.
+    """
+    compiled = open_engine(engine.path, options, threads=threads)
+    devices = [str(device) for device in compiled.get_property("EXECUTION_DEVICES")]
+    network = None
+    if engine.path.suffix == ".xml":
+        network = read_ir(new_core(options, threads=threads), engine.path)
+    elsewhere = _off_stand_in(network, options)
+    kernels = list(_kernels(compiled.get_runtime_model()))
+    rows = tuple(
+        NodeEvidence(
+            name=name,
+            op_type=kind,
+            precision=precision,
+            device=_device(originals, devices, elsewhere, options),
+        )
+        for name, kind, precision, originals in kernels
+    )
+    executed = {original: precision for _, _, precision, originals in kernels for original in originals}
+    quantized = _quantized(network) if network is not None else ()
+    return Evidence(rows, tuple(_node(name) for name in quantized if executed.get(name, "int8") != "int8"))
+
+
+def _kernels(runtime_model: Any) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
+    """Name, type, precision and the original operations of every kernel that computes something."""
+    for op in runtime_model.get_ordered_ops():
+        facts = op.get_rt_info()
+        kind = _text(facts, "layerType")
+        if kind in _NOT_COMPUTED:
+            continue
+        precision = _text(facts, "runtimePrecision")
+        originals = tuple(filter(None, _text(facts, "originalLayersNames").split(",")))
+        yield op.get_friendly_name(), kind, _PRECISIONS.get(precision, precision or "unknown"), originals
+
+
+def _text(facts: Any, key: str) -> str:
+    return str(facts[key].astype(str)) if key in facts else ""
+
+
+def _off_stand_in(network: Any, options: OpenVinoOptions) -> frozenset[str]:
+    if network is None or options.stand_in is None or options.used.mode != "HETERO":
+        return frozenset()
+    return frozenset(predicted(network, options.used))
+
+
+def _device(originals: tuple[str, ...], devices: list[str], elsewhere: frozenset[str], options: OpenVinoOptions) -> str:
+    if options.stand_in is not None and options.used.mode == "HETERO":
+        return options.used.families[-1] if elsewhere.intersection(originals) else options.used.accelerator
+    return ",".join(devices)
+
+
+def _quantized(network: Any) -> Iterator[str]:
+    """Friendly names of weighted operations whose input the model quantizes."""
+    for op in network.get_ops():
+        if op.get_type_name() in _WEIGHTED and _is_quantized(op.input_value(0).get_node()):
+            yield op.get_friendly_name()
+
+
+def _is_quantized(node: Any) -> bool:
+    while node.get_type_name() in _PASSES_ON:
+        node = node.input_value(0).get_node()
+    return bool(node.get_type_name() == "FakeQuantize")
+
+
+def _node(operation: str) -> str:
+    """The node that an operation computes: a convolution with bias is broken down into two of them."""
+    return operation.removesuffix("/WithoutBiases")
