@@ -11,7 +11,7 @@ from edgetool.artifact import Engine
 from edgetool.backends.base import Evidence, NodeEvidence
 from edgetool.graph import node_label
 from edgetool.graph.element import ELEMENTS
-from edgetool_onnxruntime.lowering import unfused_nodes
+from edgetool_onnxruntime.lowering import unfused_in
 from edgetool_onnxruntime.options import OnnxRuntimeOptions, device_of
 from edgetool_onnxruntime.precision import is_integer_kernel
 from edgetool_onnxruntime.session import CPU, open_session
@@ -53,8 +53,7 @@ def read_evidence(engine: Engine, options: OnnxRuntimeOptions, *, threads: int) 
         )
         for index, node in enumerate(graph.node)
     )
-    unfused = unfused_nodes(engine.path, threads=threads) if engine.path.suffix == ".onnx" else ()
-    return Evidence(rows, unfused)
+    return Evidence(rows, unfused_in(graph))
 
 
 def _executed(

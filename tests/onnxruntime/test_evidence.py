@@ -40,14 +40,14 @@ def test_quantized_convolutions_run_on_integer_kernels(form: str, tmp_path: Path
     assert kernels["QLinearConv"] == "int8"
     assert kernels["DequantizeLinear"] == "float32"
     assert "Conv" not in kernels
-    assert evidence.unfused == ()
+    assert evidence.unfused == ("body",), "nothing quantizes what `body` gives, so it cannot be fused"
 
 
-def test_quantized_nodes_that_stay_in_float_are_named(tmp_path: Path) -> None:
-    evidence = _evidence(
-        tiny_int8_cnn(tmp_path), tmp_path / "engine", graph_optimization="disabled", lower_int8="never"
-    )
+def test_all_quantized_nodes_stay_in_float_where_nothing_is_optimized(tmp_path: Path) -> None:
+    options = {"graph_optimization": "disabled", "lower_int8": "never"}
+    evidence = _evidence(tiny_int8_cnn(tmp_path), tmp_path / "engine", **options)
     assert "QLinearConv" not in [row.op_type for row in evidence.nodes]
+    assert evidence.unfused == ("stem", "body", "head")
 
 
 def test_indices_and_conditions_are_not_counted_as_float(tmp_path: Path) -> None:
