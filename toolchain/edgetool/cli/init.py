@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -70,7 +72,9 @@ def init(
     draft = Draft(source, signature, targets, calibration, evaluation, metric)
     _write(path, render(draft), plugins)
     first = next((row.name for row in targets if row.stands_in_for), targets[0].name)
-    following = f"edgetool build {'' if source else 'MODEL '}--target {first}" + (f" --file {path}" if path != DEFAULT_FILE else "")
+    following = f"edgetool build {'' if source else 'MODEL '}--target {first}"
+    if path != DEFAULT_FILE:
+        following += f" --file {shlex.quote(str(path))}"
     Output(json, quiet).result(
         {
             "file": str(path),
@@ -85,8 +89,10 @@ def init(
 
 
 def _ask(question: str, *, default: str = "") -> str | None:
-    answer: str = typer.prompt(question, default=default, show_default=bool(default), err=True)
-    return answer.strip() or None
+    """Questions go to stderr: stdout holds the result alone."""
+    suffix = f" [{default}]" if default else ""
+    print(f"{question}{suffix}: ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip() or default or None
 
 
 def _read(model: str, path: Path) -> tuple[str, Signature | None]:
@@ -158,7 +164,8 @@ def _write(path: Path, text: str, plugins: Plugins) -> None:
     except OSError as error:
         raise HostError("permission-denied", f"cannot write: {error.strerror}", where=str(path)) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def _summary(draft: Draft) -> str:
