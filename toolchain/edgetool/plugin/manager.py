@@ -120,7 +120,7 @@ def load_plugins() -> Plugins:
             for kind, info in _records(manager, entry, title):
                 offered[kind].setdefault(info.name, []).append((title, info))
                 names.append(f"{kind}/{info.name}")
-        except Exception as failure:  # noqa: BLE001 - the plugin boundary: anything may come out of foreign code
+        except (Exception, SystemExit) as failure:  # noqa: BLE001 - the plugin boundary: anything may come out
             error = f"{type(failure).__name__}: {failure}".splitlines()[0]
         providers.append(Provider(entry.name, entry.value, distribution, version, error, tuple(names)))
     conflicts = {
