@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +24,8 @@ class GraphEditor:
         self.graph = graph
         self._names = {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
         self._node_names = {node.name for node in graph.node}
-        for node in graph.node:
-            self._names.update(node.output)
+        self._producers = {name: node for node in graph.node for name in node.output if name}
+        self._names.update(self._producers)
         self._added: list[onnx.NodeProto] = []
         self._orphans: set[str] = set()
 
@@ -42,41 +43,65 @@ class GraphEditor:
 
     def node(self, op_type: str, inputs: Sequence[str], wish: str, **attributes: int) -> str:
         """Add a node with one output and return the output's name."""
+        return self.node_named(op_type, inputs, self.unused(wish), **attributes)
+
+    def node_named(self, op_type: str, inputs: Sequence[str], output: str, **attributes: int) -> str:
+        """Add a node whose output bears exactly this name, which `detach` has freed."""
         import onnx.helper
 
-        output = self.unused(wish)
         name = _reserve(output, self._node_names)
-        self._added.append(onnx.helper.make_node(op_type, list(inputs), [output], name, **attributes))
+        added = onnx.helper.make_node(op_type, list(inputs), [output], name, **attributes)
+        self._added.append(added)
+        self._producers[output] = added
         return output
+
+    def detach(self, tensor: str) -> str:
+        """Let the producer of a tensor write under a new name, which is returned; `tensor` itself is free then.
+
+        Whatever reads `tensor`, graph outputs and subgraphs included, will read what bears the name next.
+        """
+        producer = self._producers.pop(tensor)
+        freed = self.unused(f"{tensor}_raw")
+        producer.output[list(producer.output).index(tensor)] = freed
+        self._producers[freed] = producer
+        return freed
 
     def redirect(self, node: onnx.NodeProto, position: int, name: str) -> None:
         """Let a node read another tensor."""
         self._orphans.add(node.input[position])
         node.input[position] = name
 
-    def remove(self, node: onnx.NodeProto) -> None:
-        """Take a node out; its outputs must have no readers left."""
-        self._orphans.update(node.input)
-        self.graph.node.remove(node)
-
     def commit(self) -> None:
-        """Order the nodes and remove initializers that lost their last reader."""
-        ordered = _in_order([*self.graph.node, *self._added])
+        """Order the nodes and remove what lost its last reader: nodes and initializers."""
+        nodes = [*self.graph.node, *self._added]
+        dead = self._without_readers(nodes)
+        ordered = _in_order([node for node in nodes if not dead.issuperset(filter(None, node.output))])
         del self.graph.node[:]
         self.graph.node.extend(ordered)
-        self._added = []
-        self._drop_unread()
-
-    def _drop_unread(self) -> None:
-        read = {value.name for value in self.graph.output}
-        for node in self.graph.node:
-            read.update(node.input)
-            read.update(captured(node))
-        unread = {name for name in self._orphans if name not in read}
         for index in reversed(range(len(self.graph.initializer))):
-            if self.graph.initializer[index].name in unread:
+            if self.graph.initializer[index].name in dead:
                 del self.graph.initializer[index]
+        self._added = []
         self._orphans = set()
+
+    def _without_readers(self, nodes: Sequence[onnx.NodeProto]) -> set[str]:
+        """Of the tensors that lost a reader, those that have none left; what only they need loses its readers too."""
+        readers: Counter[str] = Counter(value.name for value in self.graph.output)
+        for node in nodes:
+            readers.update((*node.input, *captured(node)))
+        dead: set[str] = set()
+        waiting = list(self._orphans)
+        while waiting:
+            name = waiting.pop()
+            if readers[name] > 0 or name in dead:
+                continue
+            dead.add(name)
+            producer = self._producers.get(name)
+            if producer is not None and all(readers[output] == 0 for output in producer.output):
+                dead.update(filter(None, producer.output))
+                readers.subtract(producer.input)
+                waiting += producer.input
+        return dead
 
 
 def _reserve(wish: str, taken: set[str]) -> str:

@@ -14,6 +14,21 @@ if TYPE_CHECKING:
     import onnx
 
 
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """What integers mean.
+
+    Attributes:
+        scale: name of the constant that holds the step from one integer to the next.
+        zero_point: name of the constant that holds the integer for zero.
+        step: the value of `scale`.
+    """
+
+    scale: str
+    zero_point: str
+    step: float
+
+
 @dataclass(frozen=True, eq=False)
 class ActivationPair:
     """A QuantizeLinear with constant per-tensor scale and zero point, and the DequantizeLinear nodes that read it.
@@ -35,6 +50,10 @@ class ActivationPair:
     @property
     def is_symmetric_int8(self) -> bool:
         return self.zero_point.dtype.name == "int8" and int(self.zero_point) == 0
+
+    @property
+    def grid(self) -> Grid:
+        return Grid(self.quantize.input[1], self.quantize.input[2], self.scale)
 
     @property
     def output(self) -> str:
@@ -77,29 +96,39 @@ def _undoes(
     )
 
 
-def add_pair(editor: GraphEditor, tensor: str, *, scale: float, zero_point: np.integer[Any]) -> str:
-    """Quantize and dequantize a tensor; the dequantized tensor's name. Scale and zero point are the pair's own."""
+def store_grid(editor: GraphEditor, tensor: str, *, scale: float, zero_point: np.integer[Any]) -> Grid:
+    """Store a per-tensor scale and zero point of a tensor's own."""
     import numpy as np
 
-    scale_name = editor.constant(np.array(scale, np.float32), f"{tensor}_scale")
-    zero_name = editor.constant(np.array(zero_point), f"{tensor}_zero_point")
-    quantized = editor.node("QuantizeLinear", (tensor, scale_name, zero_name), f"{tensor}_quantized")
-    return editor.node("DequantizeLinear", (quantized, scale_name, zero_name), f"{tensor}_dequantized")
+    return Grid(
+        editor.constant(np.array(scale, np.float32), f"{tensor}_scale"),
+        editor.constant(np.array(zero_point), f"{tensor}_zero_point"),
+        scale,
+    )
 
 
-def requantize(editor: GraphEditor, pair: ActivationPair, *, scale: float, zero_point: np.integer[Any]) -> None:
+def add_pair(editor: GraphEditor, tensor: str, grid: Grid) -> str:
+    """Quantize and dequantize a tensor; the name of what comes out. Readers are not changed."""
+    quantized = editor.node("QuantizeLinear", (tensor, grid.scale, grid.zero_point), f"{tensor}_quantized")
+    return editor.node("DequantizeLinear", (quantized, grid.scale, grid.zero_point), f"{tensor}_dequantized")
+
+
+def interpose_pair(editor: GraphEditor, tensor: str, grid: Grid) -> None:
+    """Quantize and dequantize a tensor for all of its readers, the outside world included."""
+    raw = editor.detach(tensor)
+    quantized = editor.node("QuantizeLinear", (raw, grid.scale, grid.zero_point), f"{tensor}_quantized")
+    editor.node_named("DequantizeLinear", (quantized, grid.scale, grid.zero_point), tensor)
+
+
+def requantize(editor: GraphEditor, pair: ActivationPair, grid: Grid) -> None:
     """Give a pair another scale and zero point, perhaps of another integer type."""
-    import numpy as np
-
-    scale_name = editor.constant(np.array(scale, np.float32), f"{pair.tensor}_scale")
-    zero_name = editor.constant(np.array(zero_point), f"{pair.tensor}_zero_point")
     for node in (pair.quantize, *pair.dequantize):
-        editor.redirect(node, 1, scale_name)
-        editor.redirect(node, 2, zero_name)
+        editor.redirect(node, 1, grid.scale)
+        editor.redirect(node, 2, grid.zero_point)
     for kept in [a for a in pair.quantize.attribute if a.name == "output_dtype"]:
         pair.quantize.attribute.remove(kept)  # the zero point's type decides
-    names = {pair.quantize.output[0]}
-    for value in [value for value in editor.graph.value_info if value.name in names]:
+    quantized = pair.quantize.output[0]
+    for value in [value for value in editor.graph.value_info if value.name == quantized]:
         editor.graph.value_info.remove(value)
 
 
@@ -124,7 +153,9 @@ def use_full_range(graph: onnx.GraphProto, dtype: Literal["uint8", "int8"]) -> i
     count = 0
     for pair in activation_pairs(graph):
         if pair.is_symmetric_int8 and pair.tensor in nonnegative:
-            requantize(editor, pair, scale=pair.scale * 127 / 255, zero_point=zero_point)
+            requantize(
+                editor, pair, store_grid(editor, pair.tensor, scale=pair.scale * 127 / 255, zero_point=zero_point)
+            )
             count += 1
     editor.commit()
     return count

@@ -1,0 +1,82 @@
+"""The rewrites in their order, each recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgetool.artifact import Lowering
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def lower(source: Path, destination: Path, *, uint8_activations: bool) -> tuple[Lowering, ...]:
+    """Rewrite a quantized model for ONNX Runtime.
+
+    Args:
+        source: typed ONNX; never modified.
+        destination: the .onnx to write, with external data beside it when large.
+        uint8_activations: True for x86, where symmetric int8 activations have no fast kernel; False for ARM.
+
+    Returns:
+        What was done, in order. Empty when there was nothing to do; then nothing was written.
+
+    Raises:
+        ModelError: the source is damaged, or its recorded ranges are.
+    """
+    from edgetool.graph import load, save
+
+    if not _is_quantized(load(source, weights=False)):
+        return ()
+    model = load(source)
+    done = tuple(_rewrites(model, uint8_activations=uint8_activations))
+    if done:
+        save(model, destination)
+    return done
+
+
+def _is_quantized(model: onnx.ModelProto) -> bool:
+    return any(node.op_type == "DequantizeLinear" for node in model.graph.node)
+
+
+def _rewrites(model: onnx.ModelProto, *, uint8_activations: bool) -> Iterator[Lowering]:
+    from edgetool.qdq.pairs import use_full_range
+    from edgetool.qdq.ranges import read_ranges
+    from edgetool_onnxruntime.lowering.biases import quantize_biases
+    from edgetool_onnxruntime.lowering.embeddings import gather_then_dequantize
+    from edgetool_onnxruntime.lowering.outputs import quantize_outputs
+    from edgetool_onnxruntime.lowering.zero_points import shift_to_uint8
+
+    if count := use_full_range(model.graph, "uint8" if uint8_activations else "int8"):
+        yield Lowering(
+            "full-range",
+            "tensors that cannot be negative use all 256 levels over the same range, so that Relu and Clip fuse",
+            count,
+        )
+    if count := quantize_outputs(model.graph, read_ranges(model), uint8=uint8_activations):
+        yield Lowering(
+            "output-qdq",
+            "results of convolutions, and what pools, adds or joins them, are quantized to their calibrated ranges, "
+            "because ONNX Runtime's int8 kernels write int8",
+            count,
+        )
+    if uint8_activations and (count := shift_to_uint8(model.graph)):
+        yield Lowering(
+            "int8-to-uint8",
+            "int8 activations became uint8 with zero points raised by 128; they stand for the same numbers",
+            count,
+        )
+    if count := quantize_biases(model.graph):
+        yield Lowering(
+            "int32-bias",
+            "biases of Gemm became int32 in steps of input scale times weight scale, as its kernel adds",
+            count,
+        )
+    if count := gather_then_dequantize(model.graph):
+        yield Lowering(
+            "gather-then-dequantize",
+            "only the rows of an embedding that are looked up are dequantized, not the table on every run",
+            count,
+        )
