@@ -118,7 +118,7 @@ def main() -> None:
     with replacing(FILES) as aside:
         np.savez_compressed(
             aside,
-            bytes=np.stack([features(path.read_bytes()) for path in files]),
+            bytes=np.stack(list(files.values())),
             accepted=np.array([[name in LABELS[ending(path)] for name in names] for path in files]),
         )
     print(f"magika: {len(files)} files of {len({ending(path) for path in files})} kinds")
@@ -128,13 +128,17 @@ def ending(path: Path) -> str:
     return path.suffix.removeprefix(".")
 
 
-def choose(paths: list[Path]) -> list[Path]:
-    """At most PER_ENDING of each ending, spread evenly over those there are."""
-    kinds: dict[str, list[Path]] = defaultdict(list)
+def choose(paths: list[Path]) -> dict[Path, np.ndarray]:
+    """At most PER_ENDING of each ending, spread evenly over those there are, with their features; no two alike."""
+    kinds: dict[str, dict[bytes, Path]] = defaultdict(dict)
     for path in paths:
         if ending(path) in LABELS and path.stat().st_size >= MIN_BYTES:
-            kinds[ending(path)].append(path)
-    return [path for kind in sorted(kinds) for path in kinds[kind][:: -(-len(kinds[kind]) // PER_ENDING)]]
+            kinds[ending(path)].setdefault(features(path.read_bytes()).tobytes(), path)
+    return {
+        path: np.frombuffer(row, np.int32)
+        for kind in sorted(kinds)
+        for row, path in list(kinds[kind].items())[:: -(-len(kinds[kind]) // PER_ENDING)]
+    }
 
 
 def features(content: bytes) -> np.ndarray:
