@@ -212,7 +212,7 @@ def _name_of(annotation: Any) -> str:
         return ", ".join(f"`{toml_value(choice)}`" for choice in arguments)
     if origin is list:
         return f"list of {_name_of(arguments[0])}" if not next(models_of(arguments[0]), None) else "list of tables"
-    if origin is dict:
+    if isinstance(origin, type) and issubclass(origin, Mapping):
         return "table of tables" if next(models_of(arguments[1]), None) else "table"
     if origin is tuple:
         return "[height, width]"
