@@ -80,7 +80,7 @@ def first_right(eager: Eager, request: ImportRequest, workdir: Path, context: Im
     expectations = list(eager.expect_declared())
     natural = tuple(expectations[0].outputs)
     outputs = choose(natural, request.outputs, [spec.name for spec in network.specs])
-    routes = routes_for(network.form)
+    routes = routes_for(network)
     rejected: list[Rejection] = []
     for index, route in enumerate(routes):
         context.progress(index, len(routes), f"exporting through {route.name}")

@@ -63,20 +63,18 @@ def between(wanted: DimRange) -> int:
 
 
 def example(dims: Mapping[str, DimRange], *, distinct: bool = True) -> Sizes:
-    """Sizes to trace with: at least 2, as exporters freeze a 1, and different from each other where they can be.
+    """Sizes to trace with: small, as tracing costs time, but at least 2, as exporters freeze a 1.
 
     Args:
         dims: declared ranges.
-        distinct: False for a network that wants some of them to be equal.
+        distinct: make them different from each other, as exporters take equal ones for one; False for a network that
+            wants some of them to be equal.
     """
     chosen: dict[str, int] = {}
     for name, wanted in dims.items():
-        step = _step(wanted)
-        allowed = [size for size in range(wanted.min, wanted.max + 1, step) if size >= 2] or [wanted.max]
-        start = next((index for index, size in enumerate(allowed) if size >= wanted.opt), 0)
-        ordered = allowed[start:] + allowed[:start]
-        fresh = [size for size in ordered[:8] if size not in chosen.values()] if distinct else []
-        chosen[name] = (fresh or ordered)[0]
+        allowed = [size for size in range(wanted.min, wanted.max + 1, _step(wanted)) if size >= 2] or [wanted.max]
+        fresh = [size for size in allowed if size not in chosen.values()] if distinct else []
+        chosen[name] = (fresh or allowed)[0]
     return chosen
 
 

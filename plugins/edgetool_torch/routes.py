@@ -73,16 +73,40 @@ class Job:
 
 @dataclass(frozen=True)
 class Route:
-    """One way. `export` raises `RejectedError` when it does not lead to a graph."""
+    """One way. `export` raises `RejectedError` when it does not lead to a graph.
+
+    Attributes:
+        name: as it is called in reports.
+        forms: of network that can take it.
+        export: takes it.
+        keeps_recurrence: recurrent layers stay what they are.
+    """
 
     name: str
     forms: tuple[Form, ...]
     export: Callable[[Job], Export]
+    keeps_recurrence: bool = False
 
 
-def routes_for(form: Form) -> tuple[Route, ...]:
-    """The routes that a form of network can take, best first."""
-    return tuple(route for route in ROUTES if form in route.forms)
+def routes_for(network: Network) -> tuple[Route, ...]:
+    """The routes that a network can take, best first.
+
+    torch.export unrolls recurrent layers: one node becomes thousands, for one length only. The TorchScript exporter
+    keeps them as the LSTM, GRU or RNN that they are, so it comes first for networks that have any.
+    """
+    fitting = [route for route in ROUTES if network.form in route.forms]
+    if _is_recurrent(network.module):
+        fitting.sort(key=lambda route: not route.keeps_recurrence)
+    return tuple(fitting)
+
+
+def _is_recurrent(module: torch.nn.Module) -> bool:
+    import torch
+
+    return any(
+        isinstance(part, torch.nn.RNNBase) or getattr(part, "original_name", None) in ("LSTM", "GRU", "RNN")
+        for part in module.modules()
+    )
 
 
 def _through_export(job: Job) -> Export:
@@ -180,7 +204,7 @@ ROUTES = (
     Route("exported-program", ("program",), _stored_program),
     Route("torchscript-converter", ("torchscript",), _through_converter),
     Route("dynamo", ("module", "program"), _through_dynamo),
-    Route("torchscript", ("module", "torchscript"), _through_tracing),
+    Route("torchscript", ("module", "torchscript"), _through_tracing, keeps_recurrence=True),
 )
 
 

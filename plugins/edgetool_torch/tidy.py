@@ -51,6 +51,9 @@ def tidy(
     graph.inputs[:] = [by_name[spec.name] for spec in inputs]
     for spec, value in zip(inputs, graph.inputs, strict=True):
         value.shape = _shape(spec.shape)
+    declared = {dim for spec in inputs for dim in spec.shape}
+    if any(not isinstance(dim, int) and dim not in declared for value in graph.outputs for dim in _dims(value)):
+        common.ShapeInferencePass()(model)
     for (index, name), value in zip(outputs, graph.outputs, strict=True):
         value.shape = _shape(_output_shape(value, index, name, expectations))
     common.RemoveUnusedNodesPass()(model)
