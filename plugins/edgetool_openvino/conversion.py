@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgetool.artifact import Lowering, Model
-from edgetool.graph import load, save
+from edgetool.graph import load
 from edgetool.graph.walk import graphs
 from edgetool.signature import Dim, Signature, TensorSpec
-from edgetool_openvino.lowering import use_uint8
+from edgetool_openvino.lowering import lower
 from edgetool_openvino.refusal import convert_error
 from edgetool_openvino.runtime import load_runtime
+
+if TYPE_CHECKING:
+    import onnx
 
 _NUMBERED = re.compile(r"(?P<name>(?P<kind>[A-Za-z]\w*?)_\d+)(?P<rest>([./].*)?)")
 _TOOL_TRACES = ("conversion_parameters", "Runtime_version")
@@ -30,14 +33,8 @@ def convert(model: Model, scratch: Path) -> tuple[Any, tuple[Lowering, ...]]:
         ModelError: `refused-by-openvino`.
     """
     openvino = load_runtime()
-    proto = load(model.path, weights=False)
-    names = _onnx_names(proto)
-    lowering = use_uint8(proto)
-    path = model.path
-    if lowering:
-        path = scratch / "lowered.onnx"
-        save(proto, path, folder=model.path.parent)
-    del proto
+    lowerings = lower(model.path, scratch / "lowered.onnx")
+    path = scratch / "lowered.onnx" if lowerings else model.path
     try:
         converted = openvino.convert_model(str(path))
     except conversion_errors(openvino) as error:
@@ -46,8 +43,8 @@ def convert(model: Model, scratch: Path) -> tuple[Any, tuple[Lowering, ...]]:
     for trace in _TOOL_TRACES:
         if trace in converted.rt_info:
             del converted.rt_info[trace]
-    _number_names(converted, names)
-    return converted, (lowering,) if lowering else ()
+    _number_names(converted, _onnx_names(load(path, weights=False).graph))
+    return converted, lowerings
 
 
 def read(path: Path) -> Any:
@@ -110,8 +107,7 @@ def _fix_known_sizes(model: Any, signature: Signature) -> None:
         model.reshape(shapes)
 
 
-def _onnx_names(proto: Any) -> frozenset[str]:
-    graph = proto.graph
+def _onnx_names(graph: onnx.GraphProto) -> frozenset[str]:
     named = [value.name for value in (*graph.input, *graph.initializer)]
     for inner in graphs(graph):
         for node in inner.node:

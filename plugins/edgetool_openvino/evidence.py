@@ -13,7 +13,7 @@ from edgetool_openvino.split import predicted
 
 _PRECISIONS = {
     "f64": "float64", "f32": "float32", "f16": "float16", "bf16": "bfloat16",
-    "i8": "int8", "u8": "int8", "i4": "int4", "u4": "int4",
+    "i8": "int8", "u8": "uint8", "i4": "int4", "u4": "int4",
     "i16": "int16", "i32": "int32", "i64": "int64", "boolean": "bool",
 }  # fmt: skip
 _NOT_COMPUTED = frozenset({"Const", "Constant", "Input", "Parameter", "Output", "Result"})
@@ -36,7 +36,7 @@ def read_evidence(engine: Engine, options: OpenVinoOptions, *, threads: int) -> 
     if engine.path.suffix == ".xml":
         network = read_ir(new_core(options, threads=threads), engine.path)
     elsewhere = _off_stand_in(network, options)
-    kernels = list(_kernels(compiled.get_runtime_model()))
+    kernels = list(_kernels(compiled.get_runtime_model(), quantized=engine.precision == "int8"))
     rows = tuple(
         NodeEvidence(
             name=name,
@@ -51,14 +51,19 @@ def read_evidence(engine: Engine, options: OpenVinoOptions, *, threads: int) -> 
     return Evidence(rows, tuple(_node(name) for name in quantized if executed.get(name, "int8") != "int8"))
 
 
-def _kernels(runtime_model: Any) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
-    """Name, type, precision and the original operations of every kernel that computes something."""
+def _kernels(runtime_model: Any, *, quantized: bool) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
+    """Name, type, precision and the original operations of every kernel that computes something.
+
+    In a quantized network `u8` are quantized values without a sign; in others, truth values.
+    """
     for op in runtime_model.get_ordered_ops():
         facts = op.get_rt_info()
         kind = _text(facts, "layerType")
         if kind in _NOT_COMPUTED:
             continue
         precision = _text(facts, "runtimePrecision")
+        if quantized and precision == "u8":
+            precision = "i8"
         originals = tuple(filter(None, _text(facts, "originalLayersNames").split(",")))
         yield op.get_friendly_name(), kind, _PRECISIONS.get(precision, precision or "unknown"), originals
 

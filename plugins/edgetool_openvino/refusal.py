@@ -14,11 +14,12 @@ _NOISE = re.compile(
     r"|Please, check your environment|-- Conversion is failed for: .*|Failed to create plugin .*"
     r"|VCL compiler loading failed, aborting\. Error: Exception from .*)$"
 )
-_CHECK = re.compile(r"^Check '.*' failed at \S+\.(cpp|hpp):\d+:$")
+_CHECK = re.compile(r"Check '.*?' failed at \S+\.(?:cpp|hpp):\d+:")
+_VALIDATING_OPERATION = re.compile(r"While validating node '.*?' with friendly_name '[^']*':", re.S)
+_VALIDATING = re.compile(r"While validating ONNX node '<Node\((?P<op_type>\w+)\): (?P<name>[^>']+)>':?")
 _UNKNOWN = re.compile(r"No conversion rule found for operations: (?P<operators>.+)")
 _OPERATOR = re.compile(r"(?:(?P<domain>[\w.]+)\.)?(?P<op_type>\w+?)(?:-(?P<version>\d+))?")
 _FAILED = re.compile(r"^-- (?P<op_type>\w+)-\d+ with a message:\n(?P<message>.*?)(?=^-- |^Summary:|\Z)", re.M | re.S)
-_ONNX_NODE = re.compile(r"'<Node\((?P<op_type>\w+)\): (?P<name>[^>']+)>'")
 _LIBRARY = re.compile(r'Cannot load library "[^"]*?(?P<library>[^"/]+)": (?P<why>[^\n]+)')
 _MISSING = re.compile(r"(?P<file>[^\s:/]+): cannot open shared object file")
 _PROPERTY = re.compile(r"Unsupported property (?P<key>\S+) by (?P<device>\S+) plugin")
@@ -49,9 +50,15 @@ class Blame:
 
 def boiled_down(text: str) -> str:
     """The last lines that say something, without source lines and nesting."""
-    lines = [line.strip() for line in text.splitlines()]
-    telling = [line for line in lines if line and not _NOISE.match(line) and not _CHECK.match(line)]
+    lines = [line.strip() for line in _shortened(text).splitlines()]
+    telling = [line for line in lines if line and not _NOISE.match(line)]
     return " ".join((telling or lines)[-2:]).strip().rstrip(".")
+
+
+def _shortened(text: str) -> str:
+    for noise in (_CHECK, _VALIDATING, _VALIDATING_OPERATION):
+        text = noise.sub("", text)
+    return text
 
 
 def blames(text: str) -> Iterator[Blame]:
@@ -62,8 +69,8 @@ def blames(text: str) -> Iterator[Blame]:
                 name = ".".join(filter(None, (operator["domain"], operator["op_type"])))
                 yield Blame(f"OpenVINO has no operator {name}", operator["op_type"], operator["domain"] or "")
     for failed in _FAILED.finditer(text):
-        node = _ONNX_NODE.search(failed["message"])
-        reason = boiled_down(_ONNX_NODE.sub("", failed["message"])) or "it cannot be converted"
+        node = _VALIDATING.search(failed["message"])
+        reason = boiled_down(failed["message"]) or "it cannot be converted"
         yield Blame(f"{failed['op_type']}: {reason}", failed["op_type"], node=node["name"] if node else None)
 
 
