@@ -31,7 +31,7 @@ def test_each_runtime_has_a_float_and_an_int8_target_with_budgets(example: Path)
 
     assert set(config.targets) == TARGETS
     for name, target in config.targets.items():
-        budget = target.table.budget
+        budget = target.budget
         assert budget.max_drop is not None, name
         assert name.endswith("float") or budget.min_cosine or budget.min_agreement, name
 
