@@ -56,7 +56,8 @@ def heard() -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def request_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    from edgetool.engine.tasks import ModelFile, PassTask, Plug, request_json
+    from edgetool.engine.requests import ModelFile, Plug, request_json
+    from edgetool.engine.tasks import PassTask
     from edgetool.testing.models import tiny_mlp
 
     (tmp_path / "acting_pass.py").write_text(PASS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from edgetool.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from edgetool.bundle.read import Bundle
     from edgetool.graph.inspection import Inspection
     from edgetool.graph.macs import Estimate
 
@@ -75,7 +77,40 @@ def _short(value: str) -> str:
 
 
 def _inspect_bundle(path: Path, output: Output) -> None:
-    from edgetool.bundle.read import read_manifest
+    from edgetool.bundle.manifest import manifest_bytes
+    from edgetool.bundle.read import read_bundle
 
-    manifest = read_manifest(path)
-    output.result({"path": str(path), "manifest": manifest.to_json()}, manifest.describe())
+    bundle = read_bundle(path)
+    output.result(
+        {
+            "path": str(path),
+            "content_digest": bundle.content_digest,
+            "manifest": loads(manifest_bytes(bundle.manifest)),
+        },
+        _bundle_text(bundle),
+    )
+
+
+def _bundle_text(bundle: Bundle) -> str:
+    from edgetool.config.units import format_bytes
+
+    manifest = bundle.manifest
+    source = manifest.source
+    size = sum(row.size for row in manifest.files)
+    lines = [
+        f"{bundle.path}  {format_bytes(size)} in {len(manifest.files)} files, all as recorded",
+        f"  model       {manifest.name} {manifest.version}, licence {source.license or 'not said'}",
+        f"  source      {source.text} (sha256 {source.sha256[:16]}), imported by {source.importer}",
+        f"  target      {manifest.target.name}, {manifest.target.compatibility}",
+        f"  runtime     {manifest.runtime.kind} {manifest.runtime.version or ''}".rstrip(),
+        f"  precision   {manifest.precision}",
+        *(f"  input       {spec}" for spec in manifest.signature.inputs),
+        *(f"  output      {spec}" for spec in manifest.signature.outputs),
+        *(f"  pass        {row.name}" + ("" if row.changed else " (nothing to do)") for row in manifest.passes),
+        *(f"  lowering    {row.name} ({row.count}): {row.summary}" for row in manifest.lowerings),
+        *(f"  fallback    {row.backend} gave no engine: {row.reason}" for row in manifest.fallback),
+        f"  validation  {manifest.validation.get('status')}",
+        *(f"  budget      {row['name']}: {row['status']}" for row in manifest.verdicts),
+        f"  content     {bundle.content_digest}",
+    ]
+    return "\n".join(lines)

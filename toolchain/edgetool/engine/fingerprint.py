@@ -39,10 +39,11 @@ def file_digests(paths: list[str], root: Path) -> Mapping[str, str]:
 
     A folder's digest is that of its listing, so that an added file is noticed.
     """
-    return {_name(path, root): _digest(Path(path)) for path in sorted(paths)}
+    return {relative_name(path, root): _digest(Path(path)) for path in sorted(paths)}
 
 
-def _name(path: str, root: Path) -> str:
+def relative_name(path: str, root: Path) -> str:
+    """How a file is called in keys: relative to the project where it lies inside, so that projects can move."""
     return Path(path).relative_to(root).as_posix() if Path(path).is_relative_to(root) else path
 
 

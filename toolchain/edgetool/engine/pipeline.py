@@ -10,20 +10,11 @@ from typing import Any, Literal
 from edgetool.artifact import Facts
 from edgetool.config.schema import DataTable
 from edgetool.engine.events import StepNote
-from edgetool.engine.fingerprint import code_digest
+from edgetool.engine.fingerprint import code_digest, relative_name
 from edgetool.engine.plan import BuildPlan, Planned, PlannedBackend, PlannedPass, plan_pass
+from edgetool.engine.requests import DataRequest, ModelFile, Plug, request_json
 from edgetool.engine.stepper import Stepper, StepRequest
-from edgetool.engine.tasks import (
-    BuildTask,
-    DataRequest,
-    DatasetTask,
-    ImportTask,
-    ModelFile,
-    PassTask,
-    Plug,
-    SupportTask,
-    request_json,
-)
+from edgetool.engine.tasks import BuildTask, DatasetTask, ImportTask, PassTask, SupportTask
 from edgetool.errors import ConfigError, ModelError
 from edgetool.plugin.manager import Plugins
 from edgetool.problem import Problem
@@ -75,6 +66,7 @@ class Prepared:
         model: after the last pass.
         passes: what was done.
         source: facts of the import.
+        source_digest: sha256 of the source file, or of the imported model for a factory.
         calibration: None when no pass wanted data.
         fixed_inputs: inputs that `specialize` turned into constants, with their values.
     """
@@ -83,6 +75,7 @@ class Prepared:
     model: ModelState
     passes: tuple[PassRecord, ...]
     source: Facts
+    source_digest: str
     calibration: DataState | None
     fixed_inputs: Mapping[str, Any] = field(default_factory=dict)
 
@@ -119,7 +112,15 @@ class BuiltEngine:
     digest: str
 
 
-def import_model(plan: BuildPlan, stepper: Stepper, *, threads: int) -> tuple[ModelState, Facts]:
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """How a Model came about: facts of its import, and the sha256 of its source."""
+
+    facts: Facts
+    digest: str
+
+
+def import_model(plan: BuildPlan, stepper: Stepper, *, threads: int) -> tuple[ModelState, Provenance]:
     """The source as a proven Model, and how it came about."""
     source = plan.source
     entry = stepper.run(
@@ -149,7 +150,9 @@ def import_model(plan: BuildPlan, stepper: Stepper, *, threads: int) -> tuple[Mo
     state = ModelState(
         entry.directory / result["model"], signature_from_json(result["signature"]), str(result["digest"])
     )
-    return state, result["facts"]
+    files = entry.parts["files"]
+    digest = files[relative_name(str(source.path), plan.config.root)] if source.path else state.digest
+    return state, Provenance(result["facts"], digest)
 
 
 def apply_passes(plan: BuildPlan, stepper: Stepper, *, threads: int) -> Prepared:
@@ -158,7 +161,7 @@ def apply_passes(plan: BuildPlan, stepper: Stepper, *, threads: int) -> Prepared
     calibration = None
     if any(row.wants_calibration for row in plan.passes):
         calibration = read_data(plan, stepper, "calibration", reference.signature)
-    prepared = Prepared(reference, reference, (), source, calibration)
+    prepared = Prepared(reference, reference, (), source.facts, source.digest, calibration)
     for row in plan.passes:
         prepared = apply_pass(row, prepared, stepper, threads=threads)
     return prepared
@@ -203,6 +206,7 @@ def apply_pass(
         model=model,
         passes=(*prepared.passes, record),
         source=prepared.source,
+        source_digest=prepared.source_digest,
         calibration=prepared.calibration,
         fixed_inputs={**prepared.fixed_inputs, **fixed},
     )

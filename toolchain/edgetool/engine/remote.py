@@ -133,7 +133,7 @@ class RemoteRunner(Runner):
         return TensorsAt(self._path, write_tensors(self._path, feeds), runs)
 
     def _call(self, task: str, request: object | None) -> Mapping[str, Any]:
-        from edgetool.engine.tasks import request_json
+        from edgetool.engine.requests import request_json
 
         silent = Answer(progress=lambda done, total, what: None, note=lambda text: None)
         data = request_json(request) if request is not None else {}

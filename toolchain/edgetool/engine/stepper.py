@@ -16,7 +16,7 @@ from edgetool.engine.events import Listener, StepFinished, StepNote, StepProgres
 from edgetool.engine.fingerprint import file_digests, package_digest
 from edgetool.engine.isolate import Answer, Child, Children, Limits
 from edgetool.engine.lock import TargetLock
-from edgetool.engine.tasks import request_json
+from edgetool.engine.requests import request_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,15 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pydantic
 
-from edgetool.artifact import Engine, JsonValue, Model
+from edgetool.artifact import Engine, JsonValue
 from edgetool.backends.base import Backend, Runner
-from edgetool.config.schema import PreprocessTable
 from edgetool.context import BuildContext, ImportContext, PassContext
 from edgetool.engine.remote import Desk, EngineFile, TensorsAt
+from edgetool.engine.requests import DataRequest, ModelFile, Plug, request_json
 from edgetool.engine.trial import MeasureTask, ValidateTask, run_measure, run_validate
 from edgetool.errors import ModelError, UnavailableError
 from edgetool.importers.base import Importer, ImportRequest, Source
@@ -40,36 +40,6 @@ class Talk:
     progress: Callable[[int, int, str], None]
     note: Callable[[str], None]
     desk: Desk
-
-
-@dataclass(frozen=True, slots=True)
-class DataRequest:
-    """Where samples come from; see `edgetool.validate.data.open_dataset`."""
-
-    spec: str
-    root: Path
-    role: Literal["calibration", "evaluation"]
-    preprocess: PreprocessTable | None = None
-    limit: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Plug:
-    """A plugin's class and its options."""
-
-    loader: str
-    options: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFile:
-    """A Model across the boundary."""
-
-    path: Path
-    signature: Signature
-
-    def model(self) -> Model:
-        return Model(self.path, self.signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +96,6 @@ class BuildTask:
 
 
 Result: TypeAlias = dict[str, Any]
-
-
-def request_json(task: object) -> dict[str, Any]:
-    """A task as the JSON that `read_request` understands."""
-    data: dict[str, Any] = pydantic.TypeAdapter(type(task)).dump_python(task, mode="json")
-    return data
 
 
 def open_reference(path: Path, threads: int) -> Runner:

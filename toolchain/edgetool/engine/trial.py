@@ -14,12 +14,13 @@ from edgetool.backends.base import Feeds, Runner
 from edgetool.config.schema import BudgetTable
 from edgetool.engine.isolate import Children, Limits
 from edgetool.engine.remote import EngineFile, RemoteRunner, time_runs
+from edgetool.engine.requests import DataRequest, ModelFile, request_json
 from edgetool.signature import Signature
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from edgetool.engine.tasks import DataRequest, ModelFile, Result, Talk
+    from edgetool.engine.tasks import Result, Talk
     from edgetool.validate.data import Dataset
 
 
@@ -117,7 +118,7 @@ def open_pair(task: ValidateTask | MeasureTask) -> Iterator[tuple[RemoteRunner, 
 def run_validate(task: ValidateTask, talk: Talk) -> Result:
     """Compare, keep golden inputs and outputs for the device's self-test, and measure while both are open."""
     from edgetool.bundle.golden import write_golden
-    from edgetool.engine.tasks import open_data, request_json
+    from edgetool.engine.tasks import open_data
     from edgetool.validate.compare import compare
     from edgetool.validate.metrics import open_metric
 
@@ -156,7 +157,6 @@ def run_measure(task: MeasureTask, talk: Talk) -> Result:
 
 
 def _measure(engine: RemoteRunner, reference: CompletedRunner, feeds: Feeds, seconds: float) -> Result:
-    from edgetool.engine.tasks import request_json
     from edgetool.validate.latency import measure
 
     latency = measure(engine, reference, feeds, seconds=seconds)
