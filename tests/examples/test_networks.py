@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from edgetool.config.load import load
 from edgetool.config.schema import ModelTable
-
 from tests.examples.conftest import ROOT
 
 pytestmark = [pytest.mark.network, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -36,9 +36,7 @@ Feeds = dict[str, Any]
 
 @pytest.fixture
 def prepared(example: Path) -> Path:
-    result = subprocess.run(
-        [sys.executable, "-m", f"examples.{example.name}.prepare"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    result = _prepare(example)
     assert result.returncode == 0, result.stderr
     return example
 
@@ -55,7 +53,7 @@ def test_preparing_again_changes_nothing(prepared: Path) -> None:
 
     before = state()
     assert before
-    subprocess.run([sys.executable, "-m", f"examples.{prepared.name}.prepare"], cwd=ROOT, check=True)
+    _prepare(prepared)
     assert state() == before
 
 
@@ -88,6 +86,11 @@ def test_the_float_metric_is_the_one_that_the_readme_promises(prepared: Path, da
     expected, tolerance = FLOAT_METRIC[prepared.name]
     assert measured == pytest.approx(expected, abs=tolerance)
     assert f"{expected:.3f}" in (prepared / "README.md").read_text()
+
+
+def _prepare(example: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", f"examples.{example.name}.prepare"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def _model(example: Path) -> ModelTable:
