@@ -24,28 +24,38 @@ Kind: TypeAlias = Literal["importers", "passes", "backends"]
 
 
 def check_options(config: Config, plugins: Plugins) -> Iterator[Mistake]:
-    """Mistakes in the options of passes, backends and importers that are installed here.
+    """Mistakes in the options of passes, backends and importers that are installed here, in the whole file.
 
     A plugin that is absent or broken is left out: `edgetool plugins` says so, and the plan of its target fails.
     """
-    for name, passes in config.recipes.items():
-        for index, entry in enumerate(passes):
-            at: KeyPath = ("recipes", name, "passes", index)
-            if entry.use not in plugins.passes:
-                hint = one_of(entry.use, plugins.passes, what="passes")
-                path = (*at, "use")
-                text = f"there is no pass {entry.use!r}"
-                yield Mistake("unknown-pass", config.written.origin(path), path, text, hint)
-            elif kind := options_of("passes", entry.use, plugins):
-                yield from _check(kind, entry.options, config.written, at, at)
+    for recipe in config.recipes:
+        yield from _check_recipe(config, recipe, plugins)
     for target in config.targets.values():
-        yield from _check_target(target, plugins)
+        yield from _check_backends(target, plugins)
     for name, table in (config.model.extra if config.model else {}).items():
         if kind := options_of("importers", name, plugins):
             yield from _check(kind, table, config.written, ("model", name), ("model", name))
 
 
-def _check_target(target: ResolvedTarget, plugins: Plugins) -> Iterator[Mistake]:
+def check_target_options(config: Config, target: ResolvedTarget, plugins: Plugins) -> Iterator[Mistake]:
+    """The same for what one target uses; the classes of other plugins are not loaded."""
+    if target.recipe is not None:
+        yield from _check_recipe(config, target.recipe, plugins)
+    yield from _check_backends(target, plugins)
+
+
+def _check_recipe(config: Config, recipe: str, plugins: Plugins) -> Iterator[Mistake]:
+    for index, entry in enumerate(config.recipes[recipe]):
+        at: KeyPath = ("recipes", recipe, "passes", index)
+        if entry.use not in plugins.passes:
+            path = (*at, "use")
+            hint = one_of(entry.use, plugins.passes, what="passes")
+            yield Mistake("unknown-pass", config.written.origin(path), path, f"there is no pass {entry.use!r}", hint)
+        elif kind := options_of("passes", entry.use, plugins):
+            yield from _check(kind, entry.options, config.written, at, at)
+
+
+def _check_backends(target: ResolvedTarget, plugins: Plugins) -> Iterator[Mistake]:
     for backend, table in target.options.items():
         if kind := options_of("backends", backend, plugins):
             yield from _check(kind, table, target.written, (backend,), ("targets", target.name, backend))
