@@ -24,11 +24,18 @@ class Metric:
         name: as the user wrote it.
         evaluate: the function; may raise ConfigError when labels and outputs do not go together.
         needs_labels: False for a user's function, which may know the truth from elsewhere.
+        user: the user's function, where it is one.
     """
 
     name: str
     evaluate: MetricFunction
     needs_labels: bool
+    user: UserFunction | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Source files that the metric depends on: the user's module and what it imported so far."""
+        return self.user.files if self.user else ()
 
 
 def open_metric(spec: str, *, root: Path) -> Metric:
@@ -37,7 +44,8 @@ def open_metric(spec: str, *, root: Path) -> Metric:
     if spec in built_in:
         return Metric(spec, built_in[spec], needs_labels=True)
     if is_function_spec(spec):
-        return Metric(spec, _of_user(UserFunction(spec, root=root)), needs_labels=False)
+        function = UserFunction(spec, root=root)
+        return Metric(spec, _of_user(function), needs_labels=False, user=function)
     close = difflib.get_close_matches(spec, built_in, n=1)
     raise ConfigError(
         "unknown-metric",
