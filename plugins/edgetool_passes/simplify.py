@@ -32,18 +32,18 @@ class Simplify(Pass[SimplifyOptions]):
 
         from edgetool.graph.fold import fold
         from edgetool.graph.streaming import load_ir, save_ir
+        from edgetool_passes.declared import declare_output_shapes, output_shapes
         from edgetool_passes.fingerprint import fingerprint
 
         graph = load_ir(model.path)
         before, nodes_before = fingerprint(graph), count_nodes(graph)
-        shapes = [value.shape.copy() if value.shape is not None else None for value in graph.graph.outputs]
+        shapes = output_shapes(graph)
         try:
             fold(graph)
         except onnx_ir.passes.PassError as error:
             context.note(f"simplify left the model as it is: {_cause(error)}")
             return PassResult(model, changed=False, facts={"failed": _cause(error)})
-        for shape, value in zip(shapes, graph.graph.outputs, strict=True):
-            value.shape = shape  # what was declared stays the signature, even where more could be inferred
+        declare_output_shapes(graph, shapes)
         facts = {"nodes_before": nodes_before, "nodes_after": count_nodes(graph)}
         if fingerprint(graph) == before:
             return PassResult(model, changed=False, facts=facts)

@@ -71,9 +71,8 @@ class Specialize(Pass[SpecializeOptions]):
             ModelError: `cannot-specialize` when the graph contradicts the fixed sizes.
         """
         import onnx_ir.passes
-        import onnx_ir.passes.common as tidy
 
-        from edgetool.graph.fold import fold
+        from edgetool.graph.fold import fold, infer_shapes
         from edgetool.graph.signature import read_model
         from edgetool.graph.streaming import load_ir, save_ir
 
@@ -91,13 +90,13 @@ class Specialize(Pass[SpecializeOptions]):
                 hint="Check that the network takes the sizes in `dims`.",
             ) from error
         _open_outputs(graph)
-        tidy.ShapeInferencePass()(graph)
+        infer_shapes(graph)
         target = workdir / "model.onnx"
         save_ir(graph, target)
         left = sorted({node.op_type for node in graph.graph.all_nodes() if node.op_type in _CONTROL_FLOW})
         facts: dict[str, JsonValue] = {
-            "dims": dict(self.options.dims),
-            "inputs": dict(self.options.inputs),
+            "fixed_dims": dict(self.options.dims),
+            "fixed_inputs": dict(self.options.inputs),
             "subgraphs_before": before,
             "subgraphs_after": _branches(graph),
             "control_flow_left": list(left),

@@ -44,9 +44,17 @@ def fold(model: ir.Model) -> None:
     _drop_traces(model)
 
 
+def infer_shapes(model: ir.Model) -> None:
+    """Fill in shapes and dtypes as far as onnx can infer them, in place; weights are not read."""
+    import onnx_ir.passes.common as tidy
+
+    with _quiet():
+        tidy.ShapeInferencePass(check_type=False, strict_mode=False)(model)
+
+
 def _drop_unread(model: ir.Model) -> None:
     """Remove initializers that only the nodes of a removed branch still refer to."""
-    alive = {node for node in model.graph.all_nodes()}
+    alive = set(model.graph.all_nodes())
     results = {value for graph in (model.graph, *model.graph.subgraphs()) for value in graph.outputs}
     for graph in (model.graph, *model.graph.subgraphs()):
         for name, value in list(graph.initializers.items()):
@@ -85,11 +93,13 @@ def _without_traces(props: dict[str, str]) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The optimizer reports each constant that it could not evaluate as a warning; leaving it unfolded is harmless."""
-    logger = logging.getLogger("onnxscript")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """The libraries report what they could not fold or infer as warnings; leaving it as it is is harmless."""
+    loggers = [logging.getLogger("onnxscript"), logging.getLogger("onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
