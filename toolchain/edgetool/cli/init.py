@@ -14,7 +14,7 @@ import typer
 
 from edgetool.cli.options import DEFAULT_FILE, File, Json, Quiet
 from edgetool.cli.output import Output
-from edgetool.errors import ConfigError, HostError
+from edgetool.errors import ConfigError
 
 if TYPE_CHECKING:
     from edgetool.config.draft import Draft, DraftTarget
@@ -154,6 +154,7 @@ def _backend_of(board: str) -> str | None:
 def _write(path: Path, text: str, plugins: Plugins) -> None:
     """Aside first, and into place only when it loads: a half-written file would be worse than none."""
     from edgetool.config.load import load
+    from edgetool.engine.cache import host_error
 
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -162,7 +163,7 @@ def _write(path: Path, text: str, plugins: Plugins) -> None:
         load(aside, known_backends=plugins.backends, known_importers=plugins.importers)
         aside.replace(path)
     except OSError as error:
-        raise HostError("permission-denied", f"cannot write: {error.strerror}", where=str(path)) from error
+        raise host_error(error, path) from error
     finally:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
