@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from edgetool.cli.bench import bench
 from edgetool.cli.build import build
 from edgetool.cli.cache import cache
 from edgetool.cli.check import check
@@ -14,6 +15,8 @@ from edgetool.cli.init import init
 from edgetool.cli.inspect import inspect
 from edgetool.cli.plugins import plugins
 from edgetool.cli.targets import targets
+from edgetool.cli.validate import validate
+from edgetool.cli.verify import verify
 
 app = typer.Typer(
     name="edgetool",
@@ -30,6 +33,9 @@ app.command("check")(check)
 app.command("convert")(convert)
 app.command("compress")(compress)
 app.command("build")(build)
+app.command("validate")(validate)
+app.command("bench")(bench)
+app.command("verify")(verify)
 app.command("plugins")(plugins)
 app.add_typer(cache, name="cache")
 app.command("explain")(explain)

@@ -8,6 +8,11 @@ import sys
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with the documented code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["verify"] and "--help" not in arguments:
+        # A device or an auditor may have nothing but Python: not even the command line's own library is loaded.
+        from edgetool.bundle.verify import main as verify
+
+        sys.exit(verify(arguments[1:]))
     from edgetool.cli.app import app
     from edgetool.cli.output import Output
     from edgetool.errors import EdgetoolError, InterruptedByUserError

@@ -19,7 +19,16 @@ from edgetool.backends.base import Backend, Runner
 from edgetool.context import BuildContext, ImportContext, PassContext
 from edgetool.engine.remote import Desk, EngineFile, TensorsAt
 from edgetool.engine.requests import DataRequest, ModelFile, Plug, request_json
-from edgetool.engine.trial import MeasureTask, ValidateTask, run_measure, run_validate
+from edgetool.engine.trial import (
+    BenchTask,
+    MeasureTask,
+    SelfTestTask,
+    ValidateTask,
+    run_bench,
+    run_measure,
+    run_self_test,
+    run_validate,
+)
 from edgetool.errors import ModelError, UnavailableError
 from edgetool.importers.base import Importer, ImportRequest, Source
 from edgetool.passes.base import Pass
@@ -303,6 +312,8 @@ TASKS: Mapping[str, Callable[[Mapping[str, Any], Talk], Result]] = {
     "build": _task(BuildTask, run_build),
     "validate": _task(ValidateTask, run_validate),
     "measure": _task(MeasureTask, run_measure),
+    "self-test": _task(SelfTestTask, run_self_test),
+    "bench": _task(BenchTask, run_bench),
     "engine-open": _task(EngineFile, lambda file, talk: talk.desk.open(file)),
     "engine-infer": _task(TensorsAt, lambda tensors, talk: talk.desk.infer(tensors)),
     "engine-time": _task(TensorsAt, lambda tensors, talk: talk.desk.time(tensors)),

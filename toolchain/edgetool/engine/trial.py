@@ -171,3 +171,64 @@ def golden_feeds(signature: Signature, data: Dataset | None) -> Feeds:
     if data is None:
         return random_feeds(signature, shape, seed=0)
     return stretched([next(iter(data))], signature, shape, seed=0)
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTestTask:
+    """Run an engine on the golden inputs of its bundle and compare with the golden outputs."""
+
+    engine: EngineFile
+    golden: Path
+    log: Path
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class BenchTask:
+    """Time an engine against another one, or against itself, on the golden inputs of the first."""
+
+    engine: EngineFile
+    against: EngineFile
+    golden: Path
+    logs: tuple[Path, Path]
+    seconds: float
+    latency_time: float
+
+
+def run_self_test(task: SelfTestTask, talk: Talk) -> Result:
+    """The same test that a device does, with the same tolerance."""
+    from edgetool.bundle.golden import read_golden
+    from edgetool.validate.difference import difference
+
+    rows = []
+    with _opened(task.engine, task.log, task.seconds) as engine:
+        for case in read_golden(task.golden):
+            outputs = engine.infer(case.inputs)
+            for name, wanted in case.outputs.items():
+                rows.append(request_json(difference(name, wanted, outputs[name])))
+    return {"differences": rows}
+
+
+def run_bench(task: BenchTask, talk: Talk) -> Result:
+    """Both in turns, each in a process of its own."""
+    from edgetool.bundle.golden import read_golden_inputs
+    from edgetool.validate.latency import measure
+
+    feeds = read_golden_inputs(task.golden)
+    with (
+        _opened(task.engine, task.logs[0], task.seconds) as engine,
+        _opened(task.against, task.logs[1], task.seconds) as against,
+    ):
+        latency = measure(engine, against, feeds, seconds=task.latency_time)
+        return {"latency": request_json(latency), "peak_memory": engine.peak_memory()}
+
+
+@contextmanager
+def _opened(file: EngineFile, log: Path, seconds: float) -> Iterator[RemoteRunner]:
+    group = Children()
+    with (
+        tempfile.TemporaryDirectory(prefix="edgetool-engine-") as folder,
+        group.start(log=log, limits=Limits(seconds)) as child,
+        RemoteRunner(child, file, Path(folder)) as runner,
+    ):
+        yield runner

@@ -1,0 +1,53 @@
+"""An engine that lies in a bundle, ready to be opened by its backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgetool.backends.base import Backend
+from edgetool.bundle.read import Bundle
+from edgetool.engine.remote import EngineFile
+from edgetool.errors import DeviceError, UnavailableError
+from edgetool.host import thread_count
+from edgetool.plugin.manager import Plugins, install_hint, load_class, missing_requirements
+
+
+def bundled_engine(bundle: Bundle, plugins: Plugins, *, threads: int | None = None) -> EngineFile:
+    """The bundle's engine with the options that it was built with.
+
+    Raises:
+        UnavailableError: its backend is not installed here.
+        DeviceError: its device is not here.
+    """
+    name = bundle.manifest.backend.name
+    where = str(bundle.path)
+    info = plugins.backend(name, where=where)
+    if missing := missing_requirements(info):
+        raise UnavailableError(
+            "requirement-missing",
+            f"{name!r} needs {', '.join(missing)}, which is not installed",
+            where=where,
+            hint=install_hint(info),
+        )
+    kind = load_class(info, Backend)
+    options = dict(bundle.manifest.backend.options)
+    availability = kind(kind.Options.model_validate(options)).probe()
+    if not availability.can_run:
+        raise DeviceError(
+            "device-not-here",
+            f"the engine cannot run here: {availability.why_not}",
+            where=where,
+            hint=availability.fix,
+        )
+    engine = bundle.engine
+    return EngineFile(
+        loader=info.loader,
+        options=options,
+        backend=name,
+        directory=Path(engine.directory).absolute(),
+        entry=engine.entry,
+        precision=engine.precision,
+        signature=engine.signature,
+        threads=threads or thread_count(),
+        facts=dict(bundle.manifest.target.facts),
+    )
