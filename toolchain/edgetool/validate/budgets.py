@@ -49,11 +49,6 @@ class Verdict:
     reason: str | None = None
     fix: str | None = None
 
-    @property
-    def timed(self) -> bool:
-        """It depends on this machine's clock or memory, and so differs between equal builds."""
-        return self.name.startswith("latency_") or self.name in ("min_speedup", "memory")
-
     def to_json(self) -> dict[str, JsonValue]:
         return {
             "name": self.name,

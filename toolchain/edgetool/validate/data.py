@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -42,6 +42,7 @@ class Dataset:
     read_files: tuple[Path, ...]
     read_folders: tuple[Path, ...]
     _source: Source = field(repr=False)
+    _root: Path = field(repr=False)
     _signature: Signature = field(repr=False)
     _limit: int | None = field(repr=False)
     _kept: tuple[Sample, ...] | None = field(repr=False)
@@ -82,7 +83,7 @@ class Dataset:
             yield from self._kept
             return
         counting = Counting(self.spec)
-        for sample in _draw(self._source, self._signature, self._limit):
+        for sample in _draw(self._source, self._signature, self._limit, root=self._root):
             counting.add(sample)
             yield sample
         if counting.result(calibration=False).digest != self.digest:
@@ -124,7 +125,7 @@ def open_dataset(
         counting = Counting(spec)
         kept: list[Sample] | None = []
         size = 0
-        for sample in _draw(source, signature, limit, note=counting.remark):
+        for sample in _draw(source, signature, limit, root=root, note=counting.remark):
             counting.add(sample)
             size += sum(array.nbytes for array in sample.feeds.values())
             if kept is not None:
@@ -140,6 +141,7 @@ def open_dataset(
         read_files=tuple(opened.files),
         read_folders=tuple(opened.folders),
         _source=source,
+        _root=root,
         _signature=signature,
         _limit=limit,
         _kept=None if kept is None else tuple(kept),
@@ -163,10 +165,16 @@ def _open(spec: str, *, root: Path, signature: Signature, preprocess: Preprocess
 
 
 def _draw(
-    source: Source, signature: Signature, limit: int | None, *, note: Callable[[str], None] = lambda text: None
+    source: Source,
+    signature: Signature,
+    limit: int | None,
+    *,
+    root: Path,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Sample]:
     raws = source.draw(None if limit is None else limit * batch_size(signature))
     for sample in itertools.islice(fit_all(raws, signature, note=note), limit):
         for array in sample.feeds.values():
             array.flags.writeable = False
-        yield sample
+        # Reports name samples, and must be the same wherever the project lies.
+        yield replace(sample, origin=sample.origin.removeprefix(f"{root}/"))

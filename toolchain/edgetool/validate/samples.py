@@ -34,7 +34,7 @@ class Sample:
     Attributes:
         feeds: input name to array, with the model's dtype and rank; not writeable.
         label: as in `RawSample`; an array with one entry a member where several samples make one batch.
-        origin: file or position, for messages.
+        origin: file or position, relative to the project, for reports.
         casts: what was converted on the way, one sentence each.
     """
 
