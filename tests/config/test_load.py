@@ -199,7 +199,9 @@ def test_facts_that_nobody_reads_and_unused_dimensions_are_warnings(write) -> No
         backend = "onnxruntime"
         facts = { weight_bit = 7 }
     """
-    dims, facts = load(write(text)).warnings
+    config = load(write(text))
+    assert config.target("x").facts == {"weight_bit": 7}, "a plugin of the user's may read it"
+    dims, facts = config.warnings
     assert (dims.code, dims.hint) == ("unused-dimension", "did you mean batch?")
     assert (facts.code, facts.hint) == ("unknown-fact", "did you mean weight_bits?")
 

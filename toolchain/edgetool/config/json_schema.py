@@ -21,6 +21,8 @@ def json_schema(plugins: Plugins) -> dict[str, Any]:
         _add_table(definitions, "TargetTable", name, options_of("backends", name, plugins))
     for name in plugins.importers:
         _add_table(definitions, "ModelTable", name, options_of("importers", name, plugins))
+    for table in ("TargetTable", "ModelTable"):
+        definitions[table]["additionalProperties"] = {"type": "object"}  # of plugins that are not installed here
     definitions["PassTable"]["properties"]["use"]["examples"] = sorted(plugins.passes)
     definitions["PassTable"]["allOf"] = [
         _pass_entry(definitions, name, options)
