@@ -127,6 +127,32 @@ def test_a_user_module_may_bear_the_name_of_one_that_is_loaded(tmp_path: Path) -
     assert sys.modules["json"] is json
 
 
+def test_modules_of_other_paths_below_the_folder_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "elsewhere_xyz.py").write_text("MARK = object()\n")
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np, elsewhere_xyz\ndef load():\n    yield {'image': np.eye(8)[None].repeat(3, 0)}\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / "lib"))
+    dataset = open_dataset("mine:load", root=tmp_path, signature=IMAGE)
+    assert "elsewhere_xyz" in sys.modules
+    assert "mine" not in sys.modules
+    assert tmp_path / "lib" / "elsewhere_xyz.py" in dataset.read_files
+    monkeypatch.delitem(sys.modules, "elsewhere_xyz")
+
+
+@pytest.mark.parametrize("spec", ["tools.data.mine:load", "tools/data/mine.py:load", "tools/data/mine:load"])
+def test_functions_in_sub_folders(tmp_path: Path, spec: str) -> None:
+    (tmp_path / "tools" / "data").mkdir(parents=True)
+    (tmp_path / "tools" / "data" / "mine.py").write_text(
+        "import numpy as np\ndef load():\n    yield {'image': np.eye(8)[None].repeat(3, 0)}\n"
+    )
+    assert open_dataset(spec, root=tmp_path, signature=IMAGE).count == 1
+    assert not {"tools", "tools.data", "tools.data.mine"} & set(sys.modules)
+
+
 def test_a_function_that_raises_is_blamed_at_its_own_line(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def load():\n    yield from []\n    open('/nowhere/at/all')\n")
     error = refusal(tmp_path, "mine:load")

@@ -17,14 +17,14 @@ from typing import TypeVar
 from edgetool.errors import ConfigError, EdgetoolError
 from edgetool.validate.opened import module_sources
 
-_SPEC = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
+_SPEC = re.compile(r"([A-Za-z_]\w*(?:[./][A-Za-z_]\w*)*?)(?:\.py)?:([A-Za-z_]\w*)")
 _END = object()
 
 T = TypeVar("T")
 
 
 def is_function_spec(text: str) -> bool:
-    """True for `module:function`."""
+    """True for `module:function`, also written `folder/module.py:function`."""
     return _SPEC.fullmatch(text) is not None
 
 
@@ -50,7 +50,8 @@ class UserFunction:
         self.spec = spec
         self._root = root.resolve()
         self._modules: dict[str, ModuleType] = {}
-        self._function = self._find(match[1], match[2])
+        self._module = match[1].replace("/", ".")
+        self._function = self._find(self._module, match[2])
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -120,7 +121,7 @@ class UserFunction:
             "user-function-failed",
             f"{doing} {self.spec} raised {type(error).__name__}" + (f": {text[0]}" if text else ""),
             where=where,
-            hint="run it by itself to see the whole traceback, or use -v",
+            hint="run it by itself to see the whole traceback",
         )
 
     @contextmanager
@@ -139,24 +140,27 @@ class UserFunction:
             with contextlib.redirect_stdout(sys.stderr):
                 yield
         finally:
-            for name in sys.modules.keys() - (before - shadowing.keys()):
-                if self._is_own(sys.modules[name]):
-                    self._modules[name] = sys.modules.pop(name)
+            new = sys.modules.keys() - (before - shadowing.keys())
+            # All are looked at before any goes: a namespace package finds its path through its parent.
+            for name in [name for name in new if self._is_own(name)]:
+                self._modules[name] = sys.modules.pop(name)
             sys.modules.update(shadowing)
             sys.path[:] = path
             sys.dont_write_bytecode = no_bytecode
 
     def _shadows(self, name: str) -> bool:
         """True for a module from elsewhere that has taken the name of the one we were asked for."""
-        top = self.spec.partition(":")[0].partition(".")[0]
-        if name.partition(".")[0] != top or self._is_own(sys.modules[name]):
+        top = self._module.partition(".")[0]
+        if name.partition(".")[0] != top or self._is_own(name):
             return False
         return (self._root / f"{top}.py").is_file() or (self._root / top).is_dir()
 
-    def _is_own(self, module: ModuleType) -> bool:
-        places = [file] if isinstance(file := getattr(module, "__file__", None), str) else []
-        places += [str(place) for place in getattr(module, "__path__", [])]
-        return any(Path(place).is_relative_to(self._root) for place in places if "site-packages" not in place)
+    def _is_own(self, name: str) -> bool:
+        """True for modules that were found in the folder itself, not on another path that happens to lie below it."""
+        module = sys.modules[name]
+        top = f"{self._root}/{name.partition('.')[0]}"
+        places = [getattr(module, "__file__", None), *getattr(module, "__path__", [])]
+        return any(f"{place}/".startswith((f"{top}/", f"{top}.")) for place in places)
 
 
 def _did_you_mean(name: str, choices: list[str]) -> str | None:
