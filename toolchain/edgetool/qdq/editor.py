@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgetool.qdq.index import captured
@@ -22,11 +22,11 @@ class GraphEditor:
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.graph = graph
-        self._names = {tensor.name for tensor in graph.initializer} | {value.name for value in graph.input}
+        self._stored = {tensor.name for tensor in graph.initializer}
+        self._names = self._stored | {value.name for value in graph.input}
         self._node_names = {node.name for node in graph.node}
         self._producers = {name: node for node in graph.node for name in node.output if name}
         self._names.update(self._producers)
-        self._added: list[onnx.NodeProto] = []
         self._orphans: set[str] = set()
 
     def unused(self, wish: str) -> str:
@@ -50,8 +50,8 @@ class GraphEditor:
         import onnx.helper
 
         name = _reserve(output, self._node_names)
-        added = onnx.helper.make_node(op_type, list(inputs), [output], name, **attributes)
-        self._added.append(added)
+        added = self.graph.node.add()
+        added.CopyFrom(onnx.helper.make_node(op_type, list(inputs), [output], name, **attributes))
         self._producers[output] = added
         return output
 
@@ -72,22 +72,22 @@ class GraphEditor:
         node.input[position] = name
 
     def commit(self) -> None:
-        """Order the nodes and remove what lost its last reader: nodes and initializers."""
-        nodes = [*self.graph.node, *self._added]
-        dead = self._without_readers(nodes)
-        ordered = _in_order([node for node in nodes if not dead.issuperset(filter(None, node.output))])
-        del self.graph.node[:]
-        self.graph.node.extend(ordered)
-        for index in reversed(range(len(self.graph.initializer))):
-            if self.graph.initializer[index].name in dead:
-                del self.graph.initializer[index]
-        self._added = []
+        """Order the nodes and remove what lost its last reader: nodes and initializers.
+
+        Nodes are moved, not copied: whoever holds one still holds it afterwards.
+        """
+        dead = self._without_readers()
+        _delete(self.graph.node, lambda node: dead.issuperset(filter(None, node.output)))
+        _delete(self.graph.initializer, lambda tensor: tensor.name in dead)
+        _delete(self.graph.input, lambda value: value.name in dead and value.name in self._stored)
+        places = {tuple(node.output): place for place, node in enumerate(_in_order(self.graph.node))}
+        self.graph.node.sort(key=lambda node: places[tuple(node.output)])
         self._orphans = set()
 
-    def _without_readers(self, nodes: Sequence[onnx.NodeProto]) -> set[str]:
+    def _without_readers(self) -> set[str]:
         """Of the tensors that lost a reader, those that have none left; what only they need loses its readers too."""
         readers: Counter[str] = Counter(value.name for value in self.graph.output)
-        for node in nodes:
+        for node in self.graph.node:
             readers.update((*node.input, *captured(node)))
         dead: set[str] = set()
         waiting = list(self._orphans)
@@ -102,6 +102,12 @@ class GraphEditor:
                 readers.subtract(producer.input)
                 waiting += producer.input
         return dead
+
+
+def _delete(rows: Any, unwanted: Callable[[Any], bool]) -> None:
+    """Delete from a repeated field, leaving the others where they are."""
+    for place in reversed([place for place, row in enumerate(rows) if unwanted(row)]):
+        del rows[place]
 
 
 def _reserve(wish: str, taken: set[str]) -> str:

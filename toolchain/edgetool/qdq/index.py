@@ -46,6 +46,13 @@ class GraphIndex:
             tensor = next((a.t for a in producer.attribute if a.name == "value"), None)
         return None if tensor is None else numpy_helper.to_array(tensor)
 
+    def values(self, name: str) -> np.ndarray[Any, Any]:
+        """The values of an initializer, which there must be."""
+        from onnx import numpy_helper
+
+        values: np.ndarray[Any, Any] = numpy_helper.to_array(self.initializers[name])
+        return values
+
     def is_stored(self, name: str) -> bool:
         """Whether the tensor is an initializer."""
         return name in self.initializers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -61,24 +60,27 @@ class ActivationPair:
         return str(self.dequantize[0].output[0])
 
 
-def activation_pairs(graph: onnx.GraphProto) -> Iterator[ActivationPair]:
+def activation_pairs(graph: onnx.GraphProto) -> tuple[ActivationPair, ...]:
     """All pairs on activations, in the graph's order.
 
     A quantized tensor that anything else than DequantizeLinear reads, that is a graph output, or whose
     DequantizeLinear uses another scale or zero point, makes no pair: its meaning cannot be changed in one place.
     """
     index = GraphIndex(graph)
-    for node in graph.node:
-        if node.op_type != "QuantizeLinear" or len(node.input) < 3 or node.output[0] in index.outside:
-            continue
-        scale, zero_point = index.constant(node.input[1]), index.constant(node.input[2])
-        readers = index.readers.get(node.output[0], [])
-        if scale is None or zero_point is None or scale.size != 1 or not readers:
-            continue
-        if all(_undoes(reader, scale, zero_point, index) for reader in readers):
-            yield ActivationPair(
-                node.input[0], node, tuple(readers), float(scale.reshape(())), zero_point.reshape(-1)[0]
-            )
+    candidates = (_pair(node, index) for node in graph.node if node.op_type == "QuantizeLinear")
+    return tuple(pair for pair in candidates if pair is not None)
+
+
+def _pair(node: onnx.NodeProto, index: GraphIndex) -> ActivationPair | None:
+    readers = index.readers.get(node.output[0], [])
+    if len(node.input) < 3 or node.output[0] in index.outside or not readers:
+        return None
+    scale, zero_point = index.constant(node.input[1]), index.constant(node.input[2])
+    if scale is None or zero_point is None or scale.size != 1:
+        return None
+    if not all(_undoes(reader, scale, zero_point, index) for reader in readers):
+        return None
+    return ActivationPair(node.input[0], node, tuple(readers), float(scale.reshape(())), zero_point.reshape(-1)[0])
 
 
 def _undoes(

@@ -1,0 +1,89 @@
+"""What calibration remembers of a tensor: a few kilobytes, however many samples pass by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+BINS = 2048
+
+
+class Watch(Protocol):
+    """Looks at a tensor's values, sample after sample."""
+
+    def see(self, values: Array) -> None:
+        """Take in float32 values of any shape, finite and at least one."""
+        ...
+
+
+class Extent:
+    """The smallest and the largest value."""
+
+    def __init__(self) -> None:
+        self.low = 0.0
+        self.high = 0.0
+
+    def see(self, values: Array) -> None:
+        self.low = min(self.low, float(values.min()))
+        self.high = max(self.high, float(values.max()))
+
+    @property
+    def magnitude(self) -> float:
+        return max(-self.low, self.high)
+
+
+class ChannelMagnitudes:
+    """The largest absolute value of every channel of the last axis: float32 [channels]."""
+
+    def __init__(self, channels: int) -> None:
+        import numpy as np
+
+        self.values: Array = np.zeros(channels, np.float32)
+
+    def see(self, values: Array) -> None:
+        import numpy as np
+
+        np.maximum(self.values, np.abs(values).reshape(-1, self.values.size).max(axis=0), out=self.values)
+
+
+class Histogram:
+    """Counts of absolute values in equal bins from 0 to `limit`; the limit doubles when a larger value comes.
+
+    Doubling merges neighbouring bins, so no count is ever moved to a bin where it does not belong.
+
+    Attributes:
+        extent: smallest and largest value.
+        counts: int64 [BINS].
+        limit: upper end of the last bin; 0 until a value other than 0 was seen.
+    """
+
+    def __init__(self) -> None:
+        import numpy as np
+
+        self.extent = Extent()
+        self.counts = np.zeros(BINS, np.int64)
+        self.limit = 0.0
+
+    def see(self, values: Array) -> None:
+        import numpy as np
+
+        self.extent.see(values)
+        self._reach(self.extent.magnitude)
+        if self.limit == 0:
+            self.counts[0] += values.size
+            return
+        places = (np.abs(values).reshape(-1) * np.float32(BINS / self.limit)).astype(np.int32)
+        np.minimum(places, BINS - 1, out=places)
+        self.counts += np.bincount(places, minlength=BINS)
+
+    def _reach(self, magnitude: float) -> None:
+        if self.limit == 0:
+            self.limit = magnitude
+        while self.limit < magnitude:
+            self.counts[: BINS // 2] = self.counts.reshape(-1, 2).sum(axis=1)
+            self.counts[BINS // 2 :] = 0
+            self.limit *= 2

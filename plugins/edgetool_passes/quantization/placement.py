@@ -1,0 +1,200 @@
+"""What to quantize: weighted nodes with constant weights, and the identity branch of residual Adds.
+
+The rules are those of a runtime that fuses from the inputs (TensorRT's): Q/DQ on the inputs of weighted operators and
+never on their results, zero points of 0, float biases, and of the two branches of a residual Add the one that does not
+come out of a convolution. Softmax, LayerNormalization, masks and matrix products of two activations stay float, which
+is what keeps transformers accurate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Literal
+
+from edgetool.graph.walk import node_label
+from edgetool.qdq.index import GraphIndex, attribute
+
+if TYPE_CHECKING:
+    import onnx
+
+Operator = Literal["Conv", "ConvTranspose", "MatMul", "Gemm"]
+WEIGHTED: tuple[Operator, ...] = ("Conv", "ConvTranspose", "MatMul", "Gemm")
+_QUANTIZED_OPS = frozenset(
+    {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "QLinearConv",
+     "QLinearMatMul"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What the user wants quantized.
+
+    Attributes:
+        op_types: weighted operators to quantize.
+        embeddings: also store the tables of Gather in int8.
+        residual_adds: quantize the identity branch of residual Adds.
+        exclude: names of nodes to leave float; `*` and `?` match.
+        min_channels: leave convolutions with fewer input or output channels float.
+    """
+
+    op_types: tuple[Operator, ...] = WEIGHTED
+    embeddings: bool = True
+    residual_adds: bool = True
+    exclude: tuple[str, ...] = ()
+    min_channels: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """One node whose weight becomes int8.
+
+    Attributes:
+        node: it.
+        label: how to speak of it.
+        weight: position of the weight among its inputs.
+        axis: of the weight, along which every channel gets its own scale.
+        activation: position of the activation to quantize; None where there is none (Gather).
+    """
+
+    node: onnx.NodeProto
+    label: str
+    weight: int
+    axis: int
+    activation: int | None
+
+    @property
+    def weight_name(self) -> str:
+        return str(self.node.input[self.weight])
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """The decision for one graph.
+
+    Attributes:
+        sites: nodes to quantize, in the graph's order.
+        residuals: (Add node, input position) of identity branches.
+        excluded: label -> reason, for weighted nodes that stay float.
+    """
+
+    sites: tuple[Site, ...]
+    residuals: tuple[tuple[onnx.NodeProto, int], ...]
+    excluded: Mapping[str, str]
+
+    def activations(self) -> tuple[str, ...]:
+        """The tensors that need a pair, each once, in order of first use."""
+        of_sites = (site.node.input[site.activation] for site in self.sites if site.activation is not None)
+        of_adds = (node.input[position] for node, position in self.residuals)
+        return tuple(dict.fromkeys([*of_sites, *of_adds]))
+
+
+def place(model: onnx.ModelProto, rules: Rules) -> Placement:
+    """Decide for every node of the main graph; nodes inside control flow stay float."""
+    index = GraphIndex(model.graph)
+    fed = {value.name for value in model.graph.input} if model.ir_version >= 4 else set()
+    sites: list[Site] = []
+    excluded: dict[str, str] = {}
+    for number, node in enumerate(model.graph.node):
+        label = node_label(node, number)
+        site = _site(node, label, index, rules)
+        if site is None:
+            continue
+        reason = _reason_against(site, index, rules, fed)
+        if reason is None:
+            sites.append(site)
+        elif node.op_type != "Gather":
+            excluded[label] = reason
+    residuals = tuple(_residuals(model.graph, index, sites, rules)) if rules.residual_adds else ()
+    return Placement(tuple(sites), residuals, excluded)
+
+
+def quantized_nodes(graph: onnx.GraphProto) -> tuple[str, ...]:
+    """Labels of the nodes that are quantized already."""
+    return tuple(node_label(node, number) for number, node in enumerate(graph.node) if node.op_type in _QUANTIZED_OPS)
+
+
+def _site(node: onnx.NodeProto, label: str, index: GraphIndex, rules: Rules) -> Site | None:
+    """The site that a node could be; None for nodes that have no weight, products of two activations included."""
+    if node.domain not in ("", "ai.onnx"):
+        return None
+    match node.op_type:
+        case "Conv":
+            return Site(node, label, 1, 0, 0)
+        case "ConvTranspose":
+            return Site(node, label, 1, 1, 0)
+        case "Gemm":
+            return Site(node, label, 1, 0 if attribute(node, "transB", 0) else 1, 0)
+        case "MatMul":
+            computed = [index.constant(name) is None for name in node.input]
+            return None if all(computed) else Site(node, label, 1, 1, 0)
+        case "Gather" if rules.embeddings and index.constant(node.input[0]) is not None:
+            return Site(node, label, 0, 0, None)
+        case _:
+            return None
+
+
+def _reason_against(site: Site, index: GraphIndex, rules: Rules, fed: set[str]) -> str | None:
+    node, weight = site.node, index.constant(site.weight_name)
+    if any(fnmatchcase(site.label, pattern) for pattern in rules.exclude):
+        return "excluded by the recipe"
+    if node.op_type in WEIGHTED and node.op_type not in rules.op_types:
+        return f"{node.op_type} is not in op_types"
+    if site.weight_name in fed:
+        return "its weight is an input of the model"
+    if weight is None:
+        return "its weight is computed while the model runs"
+    if weight.dtype.name != "float32":
+        return f"its weight is {weight.dtype.name}"
+    return _reason_of_shape(site, weight.shape, rules)
+
+
+def _reason_of_shape(site: Site, shape: tuple[int, ...], rules: Rules) -> str | None:
+    node = site.node
+    if 0 in shape:
+        return "its weight is empty"
+    if node.op_type in ("MatMul", "Gemm", "Gather"):
+        if len(shape) != 2:
+            return f"its weight has {len(shape)} dimensions"
+        if node.op_type == "Gather":
+            return None if attribute(node, "axis", 0) == 0 else "it does not look up rows"
+        if node.op_type == "Gemm" and attribute(node, "transA", 0):
+            return "its input is transposed"
+        return "a single row or column gains nothing" if 1 in shape else None
+    if node.op_type == "ConvTranspose" and attribute(node, "group", 1) != 1:
+        return "a grouped ConvTranspose has no channel axis to scale along"
+    channels = (shape[0], shape[1] * attribute(node, "group", 1))
+    if min(channels) < rules.min_channels:
+        return f"{min(channels)} channels are fewer than min_channels = {rules.min_channels}"
+    return None
+
+
+def _residuals(
+    graph: onnx.GraphProto, index: GraphIndex, sites: list[Site], rules: Rules
+) -> Iterator[tuple[onnx.NodeProto, int]]:
+    """Adds that a convolution can absorb, with the position of the other branch."""
+    convolutions = {site.node.output[0] for site in sites if site.node.op_type == "Conv"}
+    for number, node in enumerate(graph.node):
+        if node.op_type != "Add" or any(index.constant(name) is not None for name in node.input):
+            continue
+        if any(fnmatchcase(node_label(node, number), pattern) for pattern in rules.exclude):
+            continue
+        absorbed = [name in convolutions and index.only_reader(name) is not None for name in node.input]
+        if any(absorbed):
+            yield node, 0 if absorbed[1] else 1
+
+
+def store_constants(graph: onnx.GraphProto) -> None:
+    """Turn Constant nodes with tensors into initializers, where weights are looked for."""
+    kept = []
+    for node in graph.node:
+        tensor = next((entry.t for entry in node.attribute if entry.name == "value"), None)
+        if node.op_type != "Constant" or tensor is None:
+            kept.append(node)
+            continue
+        stored = graph.initializer.add()
+        stored.CopyFrom(tensor)
+        stored.name = node.output[0]
+    del graph.node[:]
+    graph.node.extend(kept)
