@@ -153,6 +153,17 @@ def test_functions_in_sub_folders(tmp_path: Path, spec: str) -> None:
     assert not {"tools", "tools.data", "tools.data.mine"} & set(sys.modules)
 
 
+def test_a_module_may_lie_in_a_folder_without_init_inside_of_a_package(tmp_path: Path) -> None:
+    folder = tmp_path / "nets" / "digits"
+    folder.mkdir(parents=True)
+    (tmp_path / "nets" / "__init__.py").write_text("")
+    (folder / "mine.py").write_text(
+        "import numpy as np\ndef load():\n    yield {'image': np.eye(8, dtype='float32')[None, None].repeat(3, 1)}\n"
+    )
+    samples = open_dataset("nets.digits.mine:load", root=tmp_path, signature=IMAGE)
+    assert samples.count == 1
+
+
 def test_a_function_that_raises_is_blamed_at_its_own_line(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def load():\n    yield from []\n    open('/nowhere/at/all')\n")
     error = refusal(tmp_path, "mine:load")
