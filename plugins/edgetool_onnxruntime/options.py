@@ -49,7 +49,8 @@ class OnnxRuntimeOptions(BackendOptions):
     )
     inter_op_threads: int = Field(default=1, ge=1, description="Branches at once; counts in parallel mode only.")
     spinning: bool = Field(
-        default=True, description="Waiting threads spin: quicker on an idle machine, wasteful on a busy one."
+        default=False,
+        description="Waiting threads spin: a little quicker where nothing else runs, much slower elsewhere.",
     )
     session_entries: dict[str, str] = Field(
         default_factory=dict, description="Further session configuration entries, passed on as they are."

@@ -16,8 +16,8 @@ import struct
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_ALIGNMENT = 16
-"""FORCE_ALIGN of the weights inside the model; the block may only move by a multiple of it."""
+_ALIGNMENT = 32
+"""The largest that FlatBuffers know. A buffer is aligned from its end, so its size has to be a multiple."""
 
 _VERSION_SLOT, _MODEL_SLOT, _RESOLVER_SLOT = 4, 6, 10
 """Positions of the root's fields in its vtable."""
@@ -78,7 +78,7 @@ def _front(content: mmap.mmap) -> _Split | None:
     table = _written(_operators(content))
     begin = end_of_root + -end_of_root % 8
     end = begin + len(table)
-    end += (start_of_model - end) % _ALIGNMENT
+    end += (start_of_model - len(content) - end) % _ALIGNMENT
     shift = end - start_of_model
     targets = (version + shift, model + shift, begin + struct.unpack_from("<I", table, 0)[0])
     front = bytearray(end)

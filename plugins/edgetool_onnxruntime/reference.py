@@ -23,5 +23,5 @@ def open_onnx(path: Path, threads: int) -> Runner:
         UnavailableError: onnxruntime is not installed.
     """
     require_onnx(path)
-    session = open_session(path, SessionSettings(threads=threads, spinning=False))
+    session = open_session(path, SessionSettings(threads=threads))
     return SessionRunner(session, session_signature(session, path), path=path)

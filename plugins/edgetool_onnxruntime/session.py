@@ -32,7 +32,7 @@ class SessionSettings:
         providers: in order of preference, each with its own options.
         level: how far the graph is optimized.
         parallel: execute independent branches at once.
-        spinning: waiting threads spin, which is faster on an idle machine and wasteful on a busy one.
+        spinning: waiting threads spin: a little quicker where nothing else runs, and twice as slow on a busy machine.
         entries: further session configuration entries.
         optimized_path: also write the optimized graph there.
     """
@@ -42,7 +42,7 @@ class SessionSettings:
     providers: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: {CPU: {}})
     level: Level = "all"
     parallel: bool = False
-    spinning: bool = True
+    spinning: bool = False
     entries: Mapping[str, str] = field(default_factory=dict)
     optimized_path: Path | None = None
 

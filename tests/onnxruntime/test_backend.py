@@ -107,13 +107,13 @@ def test_arm_keeps_signed_activations(tmp_path: Path) -> None:
 
 
 def test_pinned_options_are_in_the_facts(tmp_path: Path) -> None:
-    _, engine = _build(tiny_cnn(tmp_path), tmp_path / "engine", graph_optimization="basic", spinning=False)
+    _, engine = _build(tiny_cnn(tmp_path), tmp_path / "engine", graph_optimization="basic", spinning=True)
     assert engine.facts["runtime"] == "onnxruntime"
     assert engine.facts["graph_optimization_level"] == "basic"
     assert engine.facts["providers"] == {"CPUExecutionProvider": {}}
     entries = engine.facts["session_entries"]
     assert isinstance(entries, dict)
-    assert entries["session.intra_op.allow_spinning"] == "0"
+    assert entries["session.intra_op.allow_spinning"] == "1"
 
 
 def test_missing_provider_is_never_replaced_by_the_cpu(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_everything_that_decides_is_pinned_and_recorded() -> None:
         graph_optimization="extended",
         execution_mode="parallel",
         inter_op_threads=2,
-        spinning=False,
+        spinning=True,
         session_entries={"session.set_denormal_as_zero": "1"},
     )
     assert options.settings(threads=3).threads == 3
@@ -48,8 +48,8 @@ def test_everything_that_decides_is_pinned_and_recorded() -> None:
         "inter_op_threads": 2,
         "session_entries": {
             "session.force_spinning_stop": "1",
-            "session.inter_op.allow_spinning": "0",
-            "session.intra_op.allow_spinning": "0",
+            "session.inter_op.allow_spinning": "1",
+            "session.intra_op.allow_spinning": "1",
             "session.set_denormal_as_zero": "1",
         },
     }
@@ -60,9 +60,7 @@ def test_onnxruntime_obeys() -> None:
     from edgetool_onnxruntime.session import session_options
 
     runtime = load_runtime()
-    chosen = OnnxRuntimeOptions(
-        graph_optimization="basic", execution_mode="parallel", inter_op_threads=2, spinning=False
-    )
+    chosen = OnnxRuntimeOptions(graph_optimization="basic", execution_mode="parallel", inter_op_threads=2)
     seen = session_options(runtime, chosen.settings(threads=3))
     assert seen.graph_optimization_level == runtime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     assert seen.execution_mode == runtime.ExecutionMode.ORT_PARALLEL
