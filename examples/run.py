@@ -137,3 +137,7 @@ def _row(example: str, event: Mapping[str, Any]) -> Row:
         speedup=figures["latency"]["speedup"],
         remarks=tuple(event["remarks"]),
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
