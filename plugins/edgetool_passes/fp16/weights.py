@@ -43,7 +43,7 @@ def fate_of(tensor: ir.TensorProtocol, readers: frozenset[str]) -> Fate:
 
 
 def as_half(tensor: ir.TensorProtocol, name: str) -> ir.TensorProtocol:
-    """The tensor in float16, clamped to its range and computed when it is asked for: nothing is held meanwhile."""
+    """The tensor in float16, computed when it is asked for, so that nothing is held meanwhile; fills are clamped."""
     import numpy as np
     import onnx_ir as ir
 
@@ -51,10 +51,9 @@ def as_half(tensor: ir.TensorProtocol, name: str) -> ir.TensorProtocol:
         values = tensor.numpy()
         with np.errstate(over="ignore"):
             half = np.asarray(values, dtype=np.float16)
-        overflown = np.isinf(half)
-        if overflown.any():
-            limit = np.float16(LARGEST)
-            half = np.where(overflown & np.isfinite(values), np.where(values > 0, limit, -limit), half)
+        if values.size and np.isinf([half.min(), half.max()]).any():
+            half = np.where(np.isfinite(values), np.clip(values, -LARGEST, LARGEST), values).astype(np.float16)
+        del values  # or the mapping could not be given back
         release(tensor)
         return ir.Tensor(half, name=name)
 
@@ -88,6 +87,6 @@ def _extent(tensor: ir.TensorProtocol) -> tuple[float, bool]:
     if not (np.isfinite(low) and np.isfinite(high)):
         finite = values[np.isfinite(values)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    del values
+    del values  # or the mapping could not be given back
     release(tensor)
     return max(abs(low), abs(high)), low == high

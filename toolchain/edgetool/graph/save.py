@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,8 @@ from typing import IO, TYPE_CHECKING
 
 from edgetool.errors import HostError
 from edgetool.graph.external_data import extent, is_external, read_bytes
-from edgetool.graph.walk import tensors
+from edgetool.graph.walk import NamedTensor, tensors
+from edgetool.graph.write import LateTensor, write_model
 
 if TYPE_CHECKING:
     import onnx
@@ -25,8 +27,8 @@ _PAGE = 4096
 def save(proto: onnx.ModelProto, path: Path, *, folder: Path | None = None) -> None:
     """Write a model; a reader never sees half of it.
 
-    Up to 1.5 GB of weights the result is one file. Above, the weights go to `<name>.data` beside it, one tensor at a
-    time, **and leave `proto`** on the way, so that memory does not hold them twice.
+    Up to 1.5 GB of weights the result is one file. Above, the weights go to `<name>.data` beside it. Either way
+    **`proto` is used up**: its weights leave it one at a time, so that memory does not hold them twice.
 
     Args:
         proto: the model. Tensors may be inline or, when it was loaded with `weights=False`, external.
@@ -41,10 +43,11 @@ def save(proto: onnx.ModelProto, path: Path, *, folder: Path | None = None) -> N
         data = path.with_name(path.name + ".data")
         with written_aside(data) as file:
             _move_out(proto, file, data.name, folder)
+        late: list[LateTensor] = []
     else:
-        _take_in(proto, folder)
+        late = _take_in(proto, folder)
     with written_aside(path) as file:
-        file.write(proto.SerializeToString(deterministic=True))
+        write_model(file, proto, late)
 
 
 def weight_bytes(proto: onnx.ModelProto) -> int:
@@ -106,10 +109,33 @@ def _move_out(proto: onnx.ModelProto, file: IO[bytes], location: str, folder: Pa
         file.write(block)
 
 
-def _take_in(proto: onnx.ModelProto, folder: Path | None) -> None:
+def _take_in(proto: onnx.ModelProto, folder: Path | None) -> list[LateTensor]:
+    """Take external initializers out of `proto`, to be written behind it; other external tensors come inline."""
+    kept: list[onnx.TensorProto] = []
+    late: list[LateTensor] = []
+    for tensor in proto.graph.initializer:
+        if not is_external(tensor):
+            kept.append(tensor)
+            continue
+        place = extent(NamedTensor(tensor, tensor.name), _require(folder), where=str(folder))
+        head = _copy(tensor)
+        _inline(head, b"")
+        head.ClearField("raw_data")
+        late.append(LateTensor(head, place.length, functools.partial(read_bytes, place)))
+    if late:
+        copies = [_copy(tensor) for tensor in kept]
+        del proto.graph.initializer[:]
+        proto.graph.initializer.extend(copies)
     for named in tensors(proto):
         if is_external(named.tensor):
             _inline(named.tensor, read_bytes(extent(named, _require(folder), where=str(folder))))
+    return late
+
+
+def _copy(tensor: onnx.TensorProto) -> onnx.TensorProto:
+    copy = type(tensor)()
+    copy.CopyFrom(tensor)
+    return copy
 
 
 def _inline(tensor: onnx.TensorProto, block: bytes) -> None:

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 from edgetool.errors import HostError
 from edgetool.graph.load import load
 from edgetool.graph.save import INLINE_LIMIT, SMALL_TENSOR, written_aside
+from edgetool.graph.write import LateTensor, write_model
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+
+_LATE_OVER = 1 << 20  # bytes
 
 
 def load_ir(path: Path) -> ir.Model:
@@ -62,9 +65,32 @@ def save_ir(model: ir.Model, path: Path) -> None:
         finally:
             aside.unlink(missing_ok=True)
         return
-    proto = ir.to_proto(onnx_ir.external_data.load_to_model(model))
+    late = _late_tensors(model)
+    for value in late:
+        model.graph.initializers.pop(value.name)
+    skeleton = ir.to_proto(onnx_ir.external_data.load_to_model(model))
     with written_aside(path) as file:
-        file.write(proto.SerializeToString(deterministic=True))
+        write_model(file, skeleton, [_late(value) for value in late])
+    for value in late:
+        model.graph.register_initializer(value)
+
+
+def _late_tensors(model: ir.Model) -> list[ir.Value]:
+    """Initializers worth writing one at a time."""
+    return [
+        value
+        for value in model.graph.initializers.values()
+        if value.const_value is not None and value.const_value.nbytes > _LATE_OVER
+    ]
+
+
+def _late(value: ir.Value) -> LateTensor:
+    import onnx
+
+    tensor = value.const_value
+    assert tensor is not None  # `_late_tensors` chose it
+    head = onnx.TensorProto(name=value.name, data_type=int(tensor.dtype), dims=tensor.shape.numpy())
+    return LateTensor(head, tensor.nbytes, tensor.tobytes)
 
 
 def stored_bytes(model: ir.Model) -> int:
