@@ -189,8 +189,9 @@ def _save(
     proto: onnx.ModelProto = helper.make_model(
         graph, opset_imports=imports, ir_version=_IR_VERSION, producer_name="edgetool.testing"
     )
-    save(proto, path)
-    return Model(path, read_signature(proto, dims or {}, where=str(path)))
+    signature = read_signature(proto, dims or {}, where=str(path))
+    save(proto, path)  # uses up `proto`
+    return Model(path, signature)
 
 
 def _float(name: str, *shape: int | str) -> onnx.ValueInfoProto:
