@@ -348,6 +348,17 @@ def test_one_symbol_has_one_size_in_a_feed(tmp_path: Path) -> None:
     assert error.message == "s is 7 here but 8 in 'ids' of the same sample"
 
 
+def test_inputs_that_were_fixed_in_the_model_are_left_out_when_they_agree(tmp_path: Path) -> None:
+    npz_folder(tmp_path, rate=np.int64(16000))
+    dataset = open_dataset("calib", root=tmp_path, signature=IMAGE, fixed={"rate": 16000})
+    assert list(next(iter(dataset))) == ["image"]
+    plain = open_dataset("calib", root=tmp_path, signature=IMAGE, fixed={"rate": [16000], "other": 1})
+    assert plain.digest == dataset.digest
+    error = refusal(tmp_path, fixed={"rate": 8000})
+    assert error.code == "data-not-as-fixed"
+    assert str(error.where).endswith("00.npz: rate")
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04garbage", b"\x93NUMPY\x01\x00", b"hello", b"\x80\x04]\x94."])
 @pytest.mark.parametrize("name", ["a.npz", "a.npy", "a.png"])
 def test_damaged_files_are_refused_by_name(tmp_path: Path, content: bytes, name: str) -> None:

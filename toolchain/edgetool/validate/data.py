@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -45,6 +45,7 @@ class Dataset:
     _root: Path = field(repr=False)
     _signature: Signature = field(repr=False)
     _limit: int | None = field(repr=False)
+    _fixed: Mapping[str, object] | None = field(repr=False)
     _kept: tuple[Sample, ...] | None = field(repr=False)
 
     @property
@@ -83,7 +84,7 @@ class Dataset:
             yield from self._kept
             return
         counting = Counting(self.spec)
-        for sample in _draw(self._source, self._signature, self._limit, root=self._root):
+        for sample in _draw(self._source, self._signature, self._limit, root=self._root, fixed=self._fixed):
             counting.add(sample)
             yield sample
         if counting.result(calibration=False).digest != self.digest:
@@ -102,6 +103,7 @@ def open_dataset(
     signature: Signature,
     preprocess: PreprocessTable | None = None,
     limit: int | None = None,
+    fixed: Mapping[str, object] | None = None,
     role: Literal["calibration", "evaluation"] = "evaluation",
 ) -> Dataset:
     """Open what `[data]` names and read it once, checking every sample.
@@ -113,6 +115,7 @@ def open_dataset(
         signature: what the samples must fit.
         preprocess: how images become inputs; arrays are taken as they are.
         limit: at most this many feeds, spread over the whole (the first ones, for a function).
+        fixed: inputs that `specialize` turned into constants, with their values: samples may still hold them.
         role: calibration data is also warned about when it is scarce.
 
     Raises:
@@ -121,11 +124,12 @@ def open_dataset(
     """
     root = root.resolve()
     with record_opened() as opened:
-        source = _open(spec, root=root, signature=signature, preprocess=preprocess)
+        inputs = [*(spec.name for spec in signature.inputs), *(fixed or {})]
+        source = _open(spec, root=root, inputs=inputs, preprocess=preprocess)
         counting = Counting(spec)
         kept: list[Sample] | None = []
         size = 0
-        for sample in _draw(source, signature, limit, root=root, note=counting.remark):
+        for sample in _draw(source, signature, limit, root=root, fixed=fixed, note=counting.remark):
             counting.add(sample)
             size += sum(array.nbytes for array in sample.feeds.values())
             if kept is not None:
@@ -144,11 +148,12 @@ def open_dataset(
         _root=root,
         _signature=signature,
         _limit=limit,
+        _fixed=fixed,
         _kept=None if kept is None else tuple(kept),
     )
 
 
-def _open(spec: str, *, root: Path, signature: Signature, preprocess: PreprocessTable | None) -> Source:
+def _open(spec: str, *, root: Path, inputs: list[str], preprocess: PreprocessTable | None) -> Source:
     path = root / spec
     if is_function_spec(spec) and not path.exists():
         return FunctionSource(UserFunction(spec, root=root))
@@ -161,7 +166,7 @@ def _open(spec: str, *, root: Path, signature: Signature, preprocess: Preprocess
             where=str(path),
             hint=f"did you mean {close[0]!r}?" if close else "paths in [data] are relative to targets.toml",
         )
-    return open_source(path, inputs=[spec.name for spec in signature.inputs], preprocess=preprocess)
+    return open_source(path, inputs=inputs, preprocess=preprocess)
 
 
 def _draw(
@@ -170,10 +175,11 @@ def _draw(
     limit: int | None,
     *,
     root: Path,
+    fixed: Mapping[str, object] | None,
     note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Sample]:
     raws = source.draw(None if limit is None else limit * batch_size(signature))
-    for sample in itertools.islice(fit_all(raws, signature, note=note), limit):
+    for sample in itertools.islice(fit_all(raws, signature, fixed=fixed, note=note), limit):
         for array in sample.feeds.values():
             array.flags.writeable = False
         # Reports name samples, and must be the same wherever the project lies.

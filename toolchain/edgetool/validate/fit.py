@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgetool.errors import ConfigError
@@ -15,20 +16,27 @@ if TYPE_CHECKING:
 
 
 def fit_all(
-    raws: Iterable[RawSample], signature: Signature, *, note: Callable[[str], None] = lambda text: None
+    raws: Iterable[RawSample],
+    signature: Signature,
+    *,
+    fixed: Mapping[str, object] | None = None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Sample]:
     """Turn raw samples into feeds, in order.
 
     An array whose rank is one less than the input's gets a batch axis of 1. Where the model's batch is larger
     than 1, that many samples are joined; what is left over at the end is dropped, and `note` told so.
 
+    Inputs that were fixed in the model are left out of samples that still have them.
+
     Raises:
-        ConfigError: a name, dtype, rank or size does not fit; says which file and input.
+        ConfigError: a name, dtype, rank or size does not fit, or an input was fixed to another value; says which
+            file and input.
     """
     wanted = batch_size(signature)
     waiting: list[Sample] = []
     for raw in raws:
-        sample = _fit_one(raw, signature)
+        sample = _fit_one(_without_fixed(raw, fixed or {}), signature)
         if wanted > 1 and all(sample.feeds[spec.name].shape[0] == 1 for spec in _batched(signature)):
             waiting.append(sample)
             if len(waiting) < wanted:
@@ -68,6 +76,20 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 def _batched(signature: Signature) -> list[TensorSpec]:
     return [spec for spec in signature.inputs if spec.shape]
+
+
+def _without_fixed(raw: RawSample, fixed: Mapping[str, object]) -> RawSample:
+    import numpy as np
+
+    for name in fixed.keys() & raw.arrays.keys():
+        if not np.all(raw.arrays[name] == np.asarray(fixed[name])):
+            raise ConfigError(
+                "data-not-as-fixed",
+                f"the model was specialised for {name} = {fixed[name]}, the sample has another value",
+                where=f"{raw.origin}: {name}",
+                hint="leave such samples out, or specialise the model for the value in the samples",
+            )
+    return replace(raw, arrays={name: array for name, array in raw.arrays.items() if name not in fixed})
 
 
 def _fit_one(raw: RawSample, signature: Signature) -> Sample:

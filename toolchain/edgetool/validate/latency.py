@@ -173,10 +173,10 @@ def percentile(ordered: Sequence[float], share: float) -> float:
 def _runs_a_window(side: Timed, feeds: Feeds, seconds: float, clock: Callable[[], float]) -> int:
     """Warm up, and find out how many runs fit into one window."""
     start = clock()
-    taken = side.time(feeds, 2)
+    fastest = min(side.time(feeds, 2))
     while clock() - start < seconds / 10:
-        taken = side.time(feeds, 1)
-    return max(1, round(seconds / WINDOWS / max(min(taken), 1e-9)))
+        fastest = min(fastest, *side.time(feeds, 1))
+    return max(1, round(seconds / WINDOWS / max(fastest, 1e-9)))
 
 
 def _agree(windows: Sequence[Sequence[float]]) -> bool:

@@ -129,7 +129,8 @@ def _largest(k: int, scores: Array) -> Array:
     import numpy as np
 
     if k == 1:
-        return np.argmax(scores, axis=1, keepdims=True)
+        best: Array = np.argmax(scores, axis=1, keepdims=True)
+        return best
     k = min(k, scores.shape[1])
     return np.argpartition(-scores.astype(np.float32), k - 1, axis=1)[:, :k]
 
