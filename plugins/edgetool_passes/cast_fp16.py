@@ -40,6 +40,10 @@ class CastFp16(Pass[CastFp16Options]):
     revision = 1
     changes_signature = True  # only without keep_io
 
+    @classmethod
+    def welcomes_calibration(cls, options: PassOptions) -> bool:
+        return isinstance(options, CastFp16Options) and options.samples > 0
+
     def apply(self, model: Model, workdir: Path, context: PassContext) -> PassResult:
         """Cast. Without calibration data nothing shows overflows, so operators that tend to stay float32."""
         from edgetool.graph.check import check_proto

@@ -62,6 +62,7 @@ def measure(path: Path, names: Iterable[str], sized: Iterable[str], context: Pas
 
     assert context.calibration is not None
     model = load_ir(path)
+    inputs = [value.name for value in model.graph.inputs if value.name not in model.graph.initializers]
     outputs = {_PREFIX + str(index): name for index, name in enumerate(dict.fromkeys(names))}
     counts = {f"{_PREFIX}size_{index}": name for index, name in enumerate(dict.fromkeys(sized))}
     _add_probes(model, outputs, counts)
@@ -75,7 +76,7 @@ def measure(path: Path, names: Iterable[str], sized: Iterable[str], context: Pas
         del model
         with context.open_reference(probed) as runner:
             for feeds in itertools.islice(context.calibration, samples):
-                results = runner.infer(feeds)
+                results = runner.infer({name: feeds[name] for name in inputs if name})
                 for output, name in outputs.items():
                     peaks[name] = max(peaks[name], float(results[output]))
                 for output, name in counts.items():

@@ -159,7 +159,8 @@ def apply_passes(plan: BuildPlan, stepper: Stepper, *, threads: int) -> Prepared
     """Import, then every pass of the recipe in order."""
     reference, source = import_model(plan, stepper, threads=threads)
     calibration = None
-    if any(row.wants_calibration for row in plan.passes):
+    welcome = any(row.welcomes_calibration for row in plan.passes) and data_request(plan, "calibration") is not None
+    if welcome or any(row.wants_calibration for row in plan.passes):
         calibration = read_data(plan, stepper, "calibration", reference.signature)
     prepared = Prepared(reference, reference, (), source.facts, source.digest, calibration)
     for row in plan.passes:
@@ -172,7 +173,7 @@ def apply_pass(
 ) -> Prepared:
     """One pass on the prepared model."""
     model = prepared.model
-    data = prepared.calibration if row.wants_calibration else None
+    data = prepared.calibration if row.wants_calibration or row.welcomes_calibration else None
     entry = stepper.run(
         StepRequest(
             name=row.name,

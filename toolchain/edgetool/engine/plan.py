@@ -50,9 +50,10 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class PlannedPass(Planned):
-    """A pass; `wants_calibration` says whether it reads the user's samples."""
+    """A pass; whether it cannot do without the user's samples, or only does better with them."""
 
     wants_calibration: bool = False
+    welcomes_calibration: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +229,7 @@ def plan_pass(
         tools=_versions((*CORE_TOOLS, *info.requires)),
         isolated=bool(info.requires),
         wants_calibration=kind.wants_calibration(options),
+        welcomes_calibration=kind.welcomes_calibration(options),
     )
 
 

@@ -70,6 +70,11 @@ class Pass(ABC, Generic[OptionsT]):
         """True when these options need the user's calibration data."""
         return False
 
+    @classmethod
+    def welcomes_calibration(cls, options: PassOptions) -> bool:
+        """True when the pass does better with the user's calibration data, but does without."""
+        return False
+
     def check(self, model: Model) -> tuple[Problem, ...]:
         """Reasons why the pass does not apply to this model; a refusal ends the build with exit 3."""
         return ()
