@@ -17,7 +17,6 @@ from edgetool_torch.reasons import blame, worded
 
 if TYPE_CHECKING:
     import numpy as np
-
     import torch
 
 

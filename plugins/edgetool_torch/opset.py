@@ -50,5 +50,5 @@ def to_opset(model: ir.Model, wanted: int) -> ir.Model:
         return ir.from_proto(convert_version(ir.to_proto(model), wanted))
     except (ConvertError, RuntimeError, ValueError) as error:
         lines = str(error).strip().splitlines()
-        reason = lines[-1] if lines else type(error).__name__
+        reason = lines[-1].rpartition(" failed: ")[2] if lines else type(error).__name__
         raise RejectedError(f"gives opset {got} instead of {wanted}, and converting it fails: {reason}") from error

@@ -18,7 +18,6 @@ from edgetool_torch.reasons import blame, is_users
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-
     import torch
 
 DEFAULT_OPSET = 20
@@ -170,7 +169,6 @@ def _through_dynamo(job: Job) -> Export:
 def _through_tracing(job: Job) -> Export:
     """The TorchScript exporter: no symbolic sizes, so what Python decides is decided once, as for the example."""
     import onnx_ir as ir
-
     import torch
 
     network = job.network
@@ -271,14 +269,15 @@ def _ordered_specs(network: Network) -> list[Any]:
 def _dynamic_shapes(network: Network) -> dict[str, Any]:
     """Per parameter what is dynamic, with its range.
 
-    `Dim.DYNAMIC` and not a named `Dim`: named ones refuse sizes that must be multiples of something.
+    `Dim.DYNAMIC` and not a named `Dim`: named ones refuse sizes that must be multiples of something. Sizes start at 2
+    for torch.export, so that a range of 1..2 would be a single size to it.
     """
     import torch
 
     dynamic = torch.export.Dim.DYNAMIC
     shapes = {
         spec.name: {
-            axis: dynamic(min=network.dims[dim].min, max=network.dims[dim].max)
+            axis: dynamic(min=network.dims[dim].min, max=max(network.dims[dim].max, 3))
             for axis, dim in enumerate(spec.shape)
             if isinstance(dim, str)
         }

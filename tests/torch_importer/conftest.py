@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import pytest
+
 from edgetool.context import ImportContext
 from edgetool.importers.base import ImportRequest, ImportResult, Source
 from edgetool.signature import DimRange, TensorSpec
@@ -29,6 +31,18 @@ class Workbench:
 
     def write(self, code: str, name: str = "nets.py") -> None:
         (self.root / name).write_text("import torch\nfrom torch import nn\n\n" + code)
+
+    def rewrite(self, name: str, changes: Mapping[str, Callable[[bytes], bytes]]) -> None:
+        """Change members of an archive; they are named without its top folder. Members that are not there are added."""
+        path = self.root / name
+        with zipfile.ZipFile(path) as archive:
+            members = {member: archive.read(member) for member in archive.namelist()}
+        top = next(iter(members)).partition("/")[0]
+        for inner, change in changes.items():
+            members[f"{top}/{inner}"] = change(members.get(f"{top}/{inner}", b""))
+        with zipfile.ZipFile(path, "w") as archive:
+            for member, content in members.items():
+                archive.writestr(member, content)
 
     def request(
         self,
