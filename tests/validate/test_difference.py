@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgetool.errors import ConfigError
+from edgetool.errors import ConfigError, HostError
 from edgetool.validate import difference as module
 from edgetool.validate.difference import DifferenceSum, difference, rounded
 from edgetool.validate.metrics import open_metric, pearson, top1, top5
@@ -133,6 +133,13 @@ def test_a_misspelt_metric(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         open_metric("top_1", root=tmp_path)
     assert caught.value.hint == "did you mean 'top1'?"
+
+
+def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgetool.validate.outputs.MEMORY_BYTES", 0)
+    with Path("/dev/full").open("r+b", buffering=0) as full, pytest.raises(HostError) as caught:
+        KeptOutputs(full).append({"y": np.ones(4)})
+    assert caught.value.code == "disk-full"
 
 
 def test_large_outputs_go_to_disk_and_read_back_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

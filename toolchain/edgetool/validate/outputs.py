@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, overload
 
+from edgetool.errors import HostError
 from edgetool.validate.samples import Array
 
-MEMORY_BYTES = 128 << 20
+MEMORY_BYTES = 48 << 20
 """What outputs may take of memory before further ones go to a temporary file."""
 
 
@@ -22,7 +23,7 @@ class KeptOutputs(Sequence[Mapping[str, Array]]):
         self._in_memory = 0
 
     def append(self, outputs: Mapping[str, Array]) -> None:
-        """Raises OSError when the disk is full."""
+        """Raises HostError when the disk is full."""
         size = sum(array.nbytes for array in outputs.values())
         if self._in_memory + size <= MEMORY_BYTES:
             self._in_memory += size
@@ -36,8 +37,16 @@ class KeptOutputs(Sequence[Mapping[str, Array]]):
         if array.size == 0 or array.dtype == object:
             return array
         offset = self._spill.seek(0, 2)
-        self._spill.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-        self._spill.flush()
+        try:
+            self._spill.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+            self._spill.flush()
+        except OSError as error:
+            raise HostError(
+                "disk-full",
+                f"no room for the outputs that the metric needs: {error.strerror}",
+                where=tempfile.gettempdir(),
+                hint="point TMPDIR to a larger disk, or evaluate on fewer samples",
+            ) from error
         return np.memmap(self._spill, dtype=array.dtype, mode="r", offset=offset, shape=array.shape)
 
     def __len__(self) -> int:
