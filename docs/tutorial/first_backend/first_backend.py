@@ -129,7 +129,7 @@ class NumpyBackend(Backend[NumpyOptions]):
 
     def open(self, engine: Engine, context: BuildContext) -> Runner:
         if not engine.path.is_file():
-            raise IntegrityError("engine-missing", "the engine's file is gone", where=str(engine.path))
+            raise IntegrityError("engine-incomplete", "the engine's file is gone", where=str(engine.path))
         return NumpyRunner(engine)
 
 
