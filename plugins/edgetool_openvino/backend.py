@@ -38,8 +38,8 @@ class OpenVino(Backend[OpenVinoOptions]):
         from edgetool_openvino.runner import CompiledRunner
         from edgetool_openvino.session import open_engine
 
-        compiled = open_engine(engine.path, self.options, threads=context.threads)
-        return CompiledRunner(compiled, engine.signature, path=engine.path)
+        opened = open_engine(engine.path, self.options, threads=context.threads)
+        return CompiledRunner(opened, engine.signature, path=engine.path)
 
     def evidence(self, engine: Engine, context: BuildContext) -> Evidence:
         from edgetool_openvino.evidence import read_evidence

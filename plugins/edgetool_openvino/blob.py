@@ -41,9 +41,9 @@ def compile_aside(ir: Path, blob: Path, options: OpenVinoOptions, *, threads: in
 
 def write_blob(ir: Path, blob: Path, options: OpenVinoOptions, threads: int) -> None:
     """The inside of `compile_aside`."""
-    compiled = open_engine(ir, options, threads=threads)
+    opened = open_engine(ir, options, threads=threads)
     try:
-        blob.write_bytes(compiled.export_model().getbuffer())
+        blob.write_bytes(opened.compiled.export_model().getbuffer())
     except RuntimeError as error:
         raise device_error(error, str(options.used), where=blob.name) from error
 

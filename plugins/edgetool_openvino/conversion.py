@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +10,13 @@ from edgetool.graph import load
 from edgetool.graph.walk import graphs
 from edgetool.signature import Dim, Signature, TensorSpec
 from edgetool_openvino.lowering import lower
+from edgetool_openvino.names import stable_name
 from edgetool_openvino.refusal import convert_error
 from edgetool_openvino.runtime import load_runtime
 
 if TYPE_CHECKING:
     import onnx
 
-_NUMBERED = re.compile(r"(?P<name>(?P<kind>[A-Za-z]\w*?)_\d+)(?P<rest>([./].*)?)")
 _TOOL_TRACES = ("conversion_parameters", "Runtime_version")
 
 
@@ -116,14 +115,12 @@ def _onnx_names(graph: onnx.GraphProto) -> frozenset[str]:
 
 
 def _number_names(model: Any, known: frozenset[str]) -> None:
-    """Names that OpenVINO makes up hold a counter of the whole process: count anew, so that equal builds are equal."""
-    for count, op in enumerate(model.get_ordered_ops()):
+    """Make equal builds equal. An operation whose name is the unique one of its process was given none at all."""
+    for number, op in enumerate(model.get_ordered_ops()):
         for body in _bodies(op):
             _number_names(body, known)
         name = op.get_friendly_name()
-        made_up = _NUMBERED.fullmatch(name)
-        if made_up and (name == op.get_name() or made_up["name"] not in known):
-            op.set_friendly_name(f"{made_up['kind']}#{count}{made_up['rest']}")
+        op.set_friendly_name(stable_name(name, number, known=() if name == op.get_name() else known))
 
 
 def _bodies(op: Any) -> tuple[Any, ...]:

@@ -7,8 +7,9 @@ from typing import Any
 
 from edgetool.artifact import Engine
 from edgetool.backends.base import Evidence, NodeEvidence
+from edgetool_openvino.names import stable_name
 from edgetool_openvino.options import OpenVinoOptions
-from edgetool_openvino.session import new_core, open_engine, read_ir
+from edgetool_openvino.session import open_engine
 from edgetool_openvino.split import predicted
 
 _PRECISIONS = {
@@ -30,11 +31,9 @@ def read_evidence(engine: Engine, options: OpenVinoOptions, *, threads: int) -> 
     The compiled graph does not say which device of a HETERO group a kernel is on: for a stand-in it is where we put
     it, and otherwise all that HETERO lists.
     """
-    compiled = open_engine(engine.path, options, threads=threads)
+    opened = open_engine(engine.path, options, threads=threads)
+    compiled, network = opened.compiled, opened.network
     devices = [str(device) for device in compiled.get_property("EXECUTION_DEVICES")]
-    network = None
-    if engine.path.suffix == ".xml":
-        network = read_ir(new_core(options, threads=threads), engine.path)
     elsewhere = _off_stand_in(network, options)
     kernels = list(_kernels(compiled.get_runtime_model(), quantized=engine.precision == "int8"))
     rows = tuple(
@@ -56,7 +55,7 @@ def _kernels(runtime_model: Any, *, quantized: bool) -> Iterator[tuple[str, str,
 
     In a quantized network `u8` are quantized values without a sign; in others, truth values.
     """
-    for op in runtime_model.get_ordered_ops():
+    for number, op in enumerate(runtime_model.get_ordered_ops()):
         facts = op.get_rt_info()
         kind = _text(facts, "layerType")
         if kind in _NOT_COMPUTED:
@@ -65,7 +64,12 @@ def _kernels(runtime_model: Any, *, quantized: bool) -> Iterator[tuple[str, str,
         if quantized and precision == "u8":
             precision = "i8"
         originals = tuple(filter(None, _text(facts, "originalLayersNames").split(",")))
-        yield op.get_friendly_name(), kind, _PRECISIONS.get(precision, precision or "unknown"), originals
+        yield (
+            stable_name(op.get_friendly_name(), number),
+            kind,
+            _PRECISIONS.get(precision, precision or "unknown"),
+            originals,
+        )
 
 
 def _text(facts: Any, key: str) -> str:

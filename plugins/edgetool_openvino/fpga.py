@@ -92,14 +92,11 @@ def _pool(op: Any, *, limit: int) -> str | None:
 
 def _mean(op: Any) -> str | None:
     """A mean over height and width is an average pool with a window as large as the image."""
-    axes = op.input_value(1).get_node()
-    shape = tuple(op.input(0).get_partial_shape().to_shape())
-    if axes.get_type_name() != "Constant" or len(shape) != 4:
+    before = tuple(op.input(0).get_partial_shape().to_shape())
+    after = tuple(op.output(0).get_partial_shape().to_shape())
+    if len(before) != 4 or after not in (before[:2], (*before[:2], 1, 1)):
         return "only means over height and width become average pooling"
-    chosen = sorted(int(axis) % 4 for axis in axes.data.ravel())
-    if chosen != [2, 3]:
-        return "only means over height and width become average pooling"
-    height, width = shape[2:]
+    height, width = before[2:]
     if height != width or height > _AVG_POOL_WINDOW:
         return f"average pooling wants a square window up to {_AVG_POOL_WINDOW}, got {height}x{width}"
     return None

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgetool.errors import ConfigError, DeviceError, EdgetoolError, HostError, ModelError
+from edgetool.errors import ConfigError, DeviceError, EdgetoolError, HostError, IntegrityError, ModelError
+from edgetool.graph import load, node_label
+from edgetool.graph.walk import graphs
 
 _NOISE = re.compile(
-    r"^(Exception from \S+:\d+:|FrontEnd API failed with \w+:|Model wasn't fully converted.*|Summary:"
-    r"|Please, check your environment|-- Conversion is failed for: .*|Failed to create plugin .*"
-    r"|VCL compiler loading failed, aborting\. Error: Exception from .*)$"
+    r"^(Exception from \S+:\d+:|FrontEnd API failed with \w+:|\[ONNX Frontend\] Conversion failed for .*"
+    r"|Model wasn't fully converted.*|Summary:|-- Conversion is failed for: .*|Failed to create plugin .*"
+    r"|Please, check your environment|VCL compiler loading failed, aborting\. Error: Exception from .*)$"
 )
 _CHECK = re.compile(r"Check '.*?' failed at \S+\.(?:cpp|hpp):\d+:")
 _VALIDATING_OPERATION = re.compile(r"While validating node '.*?' with friendly_name '[^']*':", re.S)
@@ -74,20 +76,41 @@ def blames(text: str) -> Iterator[Blame]:
         yield Blame(f"{failed['op_type']}: {reason}", failed["op_type"], node=node["name"] if node else None)
 
 
+def damaged_error(error: Exception, path: Path) -> EdgetoolError:
+    """The error for an IR that cannot be read back."""
+    if _MEMORY.search(str(error)):
+        return _out_of_memory(path)
+    return IntegrityError(
+        "engine-incomplete",
+        f"the engine cannot be read: {boiled_down(str(error))}",
+        where=str(path),
+        hint="build the target again",
+    )
+
+
 def convert_error(error: Exception, path: Path) -> EdgetoolError:
-    """The error for a model that cannot be read into OpenVINO."""
+    """The error for an ONNX model that cannot be read into OpenVINO."""
     text = str(error)
     if _MEMORY.search(text):
         return _out_of_memory(path)
     found = list(blames(text))
     reason = "; ".join(dict.fromkeys(blame.reason for blame in found)) or boiled_down(text)
-    node = next((blame.node for blame in found if blame.node), None)
+    node = next((_label(path, blame.node) for blame in found if blame.node), None)
     return ModelError(
         "refused-by-openvino",
         reason,
         where=f"{path.name}: {node}" if node else path.name,
         hint="`edgetool check` lists every node that is refused; fixed shapes (`specialize`) help with control flow",
     )
+
+
+def _label(path: Path, name: str) -> str:
+    """The node that computes a tensor, which is what OpenVINO calls a node by; `name` itself when there is none."""
+    for graph in graphs(load(path, weights=False).graph):
+        for index, node in enumerate(graph.node):
+            if name in node.output:
+                return node_label(node, index)
+    return name
 
 
 def write_error(error: Exception, path: Path) -> EdgetoolError:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgetool.errors import DeviceError, IntegrityError
 from edgetool_openvino.device import BUNDLED, family
 from edgetool_openvino.options import OpenVinoOptions
-from edgetool_openvino.refusal import convert_error, device_absent, device_error, property_error
+from edgetool_openvino.refusal import damaged_error, device_absent, device_error, property_error
 from edgetool_openvino.runtime import load_runtime
 from edgetool_openvino.split import assign
 
@@ -84,11 +85,31 @@ def compile_model(core: Any, model: Any, options: OpenVinoOptions, *, where: str
     return compiled
 
 
-def open_engine(path: Path, options: OpenVinoOptions, *, threads: int) -> Any:
-    """A compiled model from the IR or the blob of an engine.
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An engine that is ready to run.
+
+    Attributes:
+        core: kept because what a registered plugin compiled does not survive it.
+        compiled: the `openvino.CompiledModel`.
+        network: the `openvino.Model` behind it; None for a blob, which does not give it back.
+    """
+
+    core: Any
+    compiled: Any
+    network: Any | None
+
+    @property
+    def may_fail_inside(self) -> bool:
+        """Whether shapes are still to be computed, and may turn out not to fit each other, when it runs."""
+        return self.network is None or bool(self.network.is_dynamic())
+
+
+def open_engine(path: Path, options: OpenVinoOptions, *, threads: int) -> Opened:
+    """Compile the IR of an engine, or load its blob.
 
     Raises:
-        As `new_core` and `compile_model`; IntegrityError `engine-incomplete`; ModelError when the IR is damaged.
+        As `new_core` and `compile_model`; IntegrityError `engine-incomplete`.
     """
     is_ir = path.suffix == ".xml"
     for part in (path, path.with_suffix(".bin")) if is_ir else (path,):
@@ -98,21 +119,22 @@ def open_engine(path: Path, options: OpenVinoOptions, *, threads: int) -> Any:
             )
     core = new_core(options, threads=threads)
     if is_ir:
-        return compile_model(core, read_ir(core, path), options, where=path.name)
+        network = _read_ir(core, path)
+        return Opened(core, compile_model(core, network, options, where=path.name), network)
     try:
         compiled = core.import_model(path.read_bytes(), str(options.used))
     except RuntimeError as error:
         raise device_error(error, str(options.used), where=path.name) from error
     _check_precision(compiled, options)
-    return compiled
+    return Opened(core, compiled, None)
 
 
-def read_ir(core: Any, path: Path) -> Any:
-    """The `openvino.Model` of an IR. Raises ModelError where it is damaged."""
+def _read_ir(core: Any, path: Path) -> Any:
+    """The `openvino.Model` of an IR. Raises IntegrityError where it is damaged."""
     try:
         return core.read_model(str(path))
     except RuntimeError as error:
-        raise convert_error(error, path) from error
+        raise damaged_error(error, path) from error
 
 
 def precision_name(options: OpenVinoOptions) -> str:
@@ -149,14 +171,12 @@ def _cpu_plugin(openvino: Any) -> str:
 
 def _open(core: Any, member: str) -> None:
     """Load the plugin, so that what fails from here on is about a property and not about the library."""
-    if family(member) == "CPU":
-        return
     try:
         core.get_property(family(member), "SUPPORTED_PROPERTIES")
         present = {family(name) for name in core.available_devices}
     except RuntimeError as error:
         raise device_error(error, member, where=f"device {member}") from error
-    if family(member) in BUNDLED and family(member) not in present:
+    if family(member) not in present:
         raise device_absent(member)
 
 

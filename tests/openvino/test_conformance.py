@@ -30,7 +30,7 @@ class TestHalfWeights(BackendConformance):
 class TestBlob(BackendConformance):
     backend = OpenVino
     options: ClassVar[Mapping[str, Any]] = {"artifact": "blob"}
-    models = (tiny_mlp, tiny_cnn)
+    models = (tiny_mlp,)
 
 
 class TestFpgaStandIn(BackendConformance):
