@@ -54,7 +54,7 @@ def why(
     else:
         first, second = _entry(store, target), _entry(store, other)
         changes = {first.step: difference(first.parts, second.parts)}
-    lines = []
+    lines = [] if changes else [f"{target} was built once with this cache: there is no build before to compare with"]
     for step, differences in changes.items():
         lines.append(f"{step}: " + ("same key as before" if not differences else "ran, because"))
         lines += [f"  {name}: {before} -> {after}" for name, (before, after) in differences.items()]

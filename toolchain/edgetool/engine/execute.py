@@ -143,7 +143,7 @@ def _validation(
             evaluation=evaluation.request if evaluation else None,
             metric=plan.config.data.metric,
             root=plan.config.root,
-            budget=plan.target.budget,
+            budget=plan.target.budget.model_dump(exclude_none=True),
             log=stepper.log_path("engine"),
             seconds=builder.timeout,
             latency_time=options.latency_time,

@@ -28,7 +28,7 @@ def save_history(cache: Cache, target: str, keys: Sequence[Key]) -> None:
 
 
 def compare_builds(cache: Cache, target: str) -> dict[str, Difference]:
-    """For each step of the target's last build, what differs from the build before.
+    """For each step of the target's last build, what differs from the build before; empty when there was none.
 
     Raises:
         ConfigError: the target was never built with this cache.
@@ -41,7 +41,9 @@ def compare_builds(cache: Cache, target: str) -> dict[str, Difference]:
             where=str(cache.root),
             hint=f"edgetool build --target {target}",
         )
-    before = {row["step"]: row for row in _read(_path(cache, target).with_suffix(".before")) or []}
+    before = {row["step"]: row for row in _read(_path(cache, target).with_suffix(".before")) or ()}
+    if not before:
+        return {}
     found = {}
     for row in current:
         old = before.get(row["step"])
@@ -65,7 +67,7 @@ def _flat(parts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{name}.")
         else:
-            flat[prefix + name] = value if isinstance(value, str) else json.dumps(value)
+            flat[prefix + name] = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
     return flat
 
 

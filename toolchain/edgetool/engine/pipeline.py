@@ -232,7 +232,7 @@ def read_data(plan: BuildPlan, stepper: Stepper, purpose: Purpose, signature: Si
         StepRequest(
             name=f"{purpose}-data",
             task="dataset",
-            parts={"data": request_json(request), "signature": [spec.to_json() for spec in signature.inputs]},
+            parts={"data": _where_from(request), "signature": [spec.to_json() for spec in signature.inputs]},
             make=lambda folder: DatasetTask(request, signature),
             discovers=True,
         )
@@ -241,6 +241,13 @@ def read_data(plan: BuildPlan, stepper: Stepper, purpose: Purpose, signature: Si
     for text in result["warnings"]:
         stepper.tell(StepNote(stepper.target, f"{purpose}-data", text))
     return DataState(request, str(result["digest"]), int(result["count"]), tuple(result["warnings"]))
+
+
+def _where_from(request: DataRequest) -> dict[str, Any]:
+    """What of a data request decides its samples; the project's own place does not."""
+    parts: dict[str, Any] = request_json(request)
+    del parts["root"]
+    return parts
 
 
 def data_request(plan: BuildPlan, purpose: Purpose) -> DataRequest | None:

@@ -11,6 +11,8 @@ from typing import Any
 import pydantic
 
 from edgetool.backends.base import Availability, Backend
+from edgetool.config.mistakes import error_from
+from edgetool.config.options import check_target_options
 from edgetool.config.result import Config, ResolvedTarget
 from edgetool.config.schema import ModelTable
 from edgetool.engine.source import resolve_source
@@ -141,6 +143,10 @@ def plan_preparation(
 ) -> BuildPlan:
     """As `plan`, up to the last pass: no backend is looked at. Without a target there are no passes."""
     target = config.target(target_name) if target_name else ResolvedTarget(name="onnx", backend="")
+    # Names that no plugin offers are left to `plan_pass`, which knows the broken and the conflicting ones.
+    mistakes = [row for row in check_target_options(config, target, plugins) if row.code != "unknown-pass"]
+    if mistakes:
+        raise error_from(mistakes, file=str(config.path))
     model = config.model or ModelTable()
     found = resolve_source(config, source, trusted=trusted)
     return BuildPlan(

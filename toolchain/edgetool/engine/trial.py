@@ -35,7 +35,7 @@ class ValidateTask:
         evaluation: the user's samples, if any.
         metric: name or `module:function`, if any.
         root: folder that the metric's module is found from.
-        budget: accuracy budgets decide whether default tolerances apply.
+        budget: declared limits by name, in plain numbers; with accuracy budgets no default tolerance applies.
         fixed_inputs: values of inputs that the engine no longer has, for the reference.
         log: of the engine's process.
         seconds: limit for one request to it.
@@ -48,7 +48,7 @@ class ValidateTask:
     evaluation: DataRequest | None
     metric: str | None
     root: Path
-    budget: BudgetTable
+    budget: dict[str, float]
     log: Path
     seconds: float
     latency_time: float
@@ -133,7 +133,7 @@ def run_validate(task: ValidateTask, talk: Talk) -> Result:
             precision=task.engine.precision,
             data=data,
             metric=metric,
-            budget=task.budget,
+            budget=BudgetTable.model_construct(**task.budget),
             progress=talk.progress,
         )
         golden = golden_feeds(signature, data)

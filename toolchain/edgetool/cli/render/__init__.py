@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,18 +18,29 @@ def listener(output: Output) -> Iterator[Listener]:
     if output.json:
         from edgetool.engine.events import to_json
 
-        yield lambda event: output.event(to_json(event))
+        yield _one_at_a_time(lambda event: output.event(to_json(event)))
     elif output.quiet:
         yield _ignore
     elif sys.stderr.isatty() and not os.environ.get("CI"):
         from edgetool.cli.render.rich import live
 
         with live() as listen:
-            yield listen
+            yield _one_at_a_time(listen)
     else:
         from edgetool.cli.render.plain import lines
 
-        yield lines(sys.stderr)
+        yield _one_at_a_time(lines(sys.stderr))
+
+
+def _one_at_a_time(listen: Listener) -> Listener:
+    """Targets that are built side by side speak from threads of their own; lines must not run into each other."""
+    lock = threading.Lock()
+
+    def guarded(event: Event) -> None:
+        with lock:
+            listen(event)
+
+    return guarded
 
 
 def _ignore(event: Event) -> None:
