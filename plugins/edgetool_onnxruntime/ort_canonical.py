@@ -16,6 +16,8 @@ import struct
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from edgetool_onnxruntime.runtime import load_format_tools
+
 _ALIGNMENT = 32
 """The largest that FlatBuffers know. A buffer is aligned from its end, so its size has to be a multiple."""
 
@@ -99,7 +101,7 @@ def _object_size(content: mmap.mmap, position: int) -> int:
 
 def _operators(content: mmap.mmap) -> list[_Operator]:
     """The operator table, read and sorted."""
-    import onnxruntime.tools.ort_format_model  # noqa: F401 # makes ort_flatbuffers_py importable
+    load_format_tools()
     from ort_flatbuffers_py.fbs.InferenceSession import InferenceSession
 
     resolver = InferenceSession.GetRootAs(content, 0).KernelTypeStrResolver()

@@ -11,6 +11,7 @@ from edgetool.problem import Problem
 from edgetool_onnxruntime.options import OnnxRuntimeOptions
 from edgetool_onnxruntime.ort_canonical import canonicalize
 from edgetool_onnxruntime.precision import declared_precision
+from edgetool_onnxruntime.runtime import load_format_tools
 from edgetool_onnxruntime.session import open_session
 
 if TYPE_CHECKING:
@@ -73,11 +74,10 @@ def _write_operators(model: Path, destination: Path) -> None:
 
     Written here and not by the tool of ONNX Runtime, which puts the path of the model into the file.
     """
-    from onnxruntime.tools.ort_format_model import OperatorTypeUsageManager, OrtFormatModelProcessor
-
+    tools = load_format_tools()
     required: dict[str, dict[int, set[str]]] = {}
-    types = OperatorTypeUsageManager()
-    OrtFormatModelProcessor(str(model), required, types).process()
+    types = tools.OperatorTypeUsageManager()
+    tools.OrtFormatModelProcessor(str(model), required, types).process()
     lines = [
         f"{domain};{opset};" + ",".join(op + (types.get_config_entry(domain, op) or "") for op in sorted(operators))
         for domain, opsets in sorted(required.items())

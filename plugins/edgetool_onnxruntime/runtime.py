@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.machinery
+import importlib.util
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
 from edgetool.errors import UnavailableError
@@ -33,3 +38,21 @@ def runtime_errors() -> tuple[type[Exception], ...]:
 
     own = [kind for kind in vars(native).values() if isinstance(kind, type) and issubclass(kind, Exception)]
     return (*own, RuntimeError, ValueError)
+
+
+def load_format_tools() -> Any:
+    """`onnxruntime.tools.ort_format_model`, which reads .ort files; makes `ort_flatbuffers_py` importable, too.
+
+    Importing it in the usual way runs `onnxruntime.tools`, which imports torch wherever that is installed: seconds of
+    time and hundreds of megabytes for nothing. So the package is entered without its `__init__`.
+    """
+    package = "onnxruntime.tools"
+    if package in sys.modules:
+        return importlib.import_module(f"{package}.ort_format_model")
+    spec = importlib.machinery.ModuleSpec(package, None, is_package=True)
+    spec.submodule_search_locations = [str(Path(load_runtime().__file__).parent / "tools")]
+    sys.modules[package] = importlib.util.module_from_spec(spec)
+    try:
+        return importlib.import_module(f"{package}.ort_format_model")
+    finally:
+        del sys.modules[package]

@@ -9,7 +9,7 @@ import pytest
 
 from edgetool.artifact import Engine
 from edgetool.context import BuildContext
-from edgetool.testing import ALL_MODELS, MakeModel, feeds_for, tiny_cnn, tiny_int8_cnn
+from edgetool.testing import ALL_MODELS, MakeModel, feeds_for, imported_by, tiny_cnn, tiny_int8_cnn
 from edgetool_onnxruntime.backend import OnnxRuntime
 from edgetool_onnxruntime.options import OnnxRuntimeOptions
 from edgetool_onnxruntime.ort_canonical import canonicalize
@@ -97,3 +97,9 @@ def test_int8_is_fused_for_the_targets_processor(arch: str, lowered: bool, tmp_p
     engine = _build(tiny_int8_cnn, tmp_path, BuildContext(threads=1, facts={"arch": arch}))
     assert ("int8-to-uint8" in [lowering.name for lowering in engine.lowerings]) is lowered
     assert "QLinearConv" in (engine.directory / "required_operators_and_types.config").read_text()
+
+
+def test_writing_it_does_not_import_torch() -> None:
+    """ONNX Runtime's own tools import it wherever it is installed."""
+    code = "from edgetool_onnxruntime.runtime import load_format_tools as load; load(); load()"
+    assert "torch" not in imported_by(code)
