@@ -86,6 +86,12 @@ def read_golden(directory: Path) -> tuple[GoldenCase, ...]:
         ) from error
 
 
+def read_min_cosine(directory: Path) -> float:
+    """What a device's outputs should reach. Raises IntegrityError."""
+    read_golden(directory)
+    return float(json.loads((directory / INDEX).read_bytes()).get("min_cosine", MIN_COSINE))
+
+
 def read_golden_inputs(directory: Path) -> Feeds:
     """The inputs of the first case. Raises IntegrityError."""
     return read_golden(directory)[0].inputs

@@ -328,24 +328,29 @@ def _printable(text: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line. Returns 0 when the bundle is sound, 7 when it is not, 2 when there is none."""
-    parser = argparse.ArgumentParser(prog="verify", description="Check every file of a bundle against its manifest.")
-    parser.add_argument("bundle", type=Path, help="the folder NAME.edgebundle")
+    """The command line. Returns 0 when all bundles are sound, 7 when one is not, 2 when one is not there."""
+    parser = argparse.ArgumentParser(prog="verify", description="Check every file of bundles against their manifests.")
+    parser.add_argument("bundle", type=Path, nargs="+", help="the folder NAME.edgebundle")
     parser.add_argument("--digest", help="the content digest that is expected")
     parser.add_argument("--json", action="store_true", help="print the outcome as one JSON line")
     parser.add_argument("--quiet", action="store_true", help="print nothing when the bundle is sound")
     options = parser.parse_args(arguments)
+    return max(_report(bundle, options) for bundle in options.bundle)
+
+
+def _report(bundle: Path, options: argparse.Namespace) -> int:
+    """Check one bundle and print what came of it; returns its exit code."""
     try:
-        outcome = verify(options.bundle, digest=options.digest)
+        outcome = verify(bundle, digest=options.digest)
     except OSError as error:
         print(f"error[bundle-not-found]: {_printable(str(error))}", file=sys.stderr)
         return _UNUSABLE
     if options.json:
-        print(json.dumps(outcome.to_json()))
+        print(json.dumps({"bundle": str(bundle), **outcome.to_json()}))
     elif outcome.sound and not options.quiet:
-        print(f"sound: {outcome.files} files, {outcome.size} bytes, content {outcome.content_digest}")
+        print(f"{bundle}: sound, {outcome.files} files, {outcome.size} bytes, content {outcome.content_digest}")
     for fault in outcome.faults:
-        print(fault, file=sys.stderr)
+        print(f"{bundle}: {fault}", file=sys.stderr)
     return 0 if outcome.sound else _FAULTY
 
 

@@ -29,6 +29,7 @@ from edgetool.engine.stepper import Stepper, StepRequest
 from edgetool.engine.summary import finish
 from edgetool.engine.trial import MeasureTask, ValidateTask
 from edgetool.errors import EdgetoolError
+from edgetool.validate.census import overlap
 from edgetool.validate.comparison import Comparison
 
 FALLS_BACK = frozenset({3, 5, 10})
@@ -95,6 +96,9 @@ def prove(plan: BuildPlan, candidate: Candidate, stepper: Stepper, options: Buil
     evaluation = None
     if plan.config.data.evaluation is not None:
         evaluation = read_data(plan, stepper, "evaluation", candidate.prepared.reference.signature)
+        calibration = candidate.prepared.calibration
+        if calibration and (warning := overlap(calibration.feeds, evaluation.feeds)):
+            stepper.tell(Warned(plan.target.name, warning))
     key = measurement_key(engine.digest, candidate.prepared.reference.digest, dict(engine.backend.options), threads)
     before = time.time()
     entry = stepper.run(_validation(plan, candidate, evaluation, stepper, options, threads=threads))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,12 +37,12 @@ class ModelState:
 
 @dataclass(frozen=True, slots=True)
 class DataState:
-    """Samples that were read once: what they are, not the samples themselves."""
+    """Samples that were read once: what they are, not the samples themselves. `feeds` are digests, one a sample."""
 
     request: DataRequest
     digest: str
     count: int
-    warnings: tuple[str, ...]
+    feeds: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +191,7 @@ def apply_pass(
                 directory=folder,
                 threads=threads,
                 calibration=data.request if data else None,
+                fixed_inputs=dict(prepared.fixed_inputs),
             ),
             isolated=row.isolated,
         )
@@ -240,13 +241,14 @@ def read_data(plan: BuildPlan, stepper: Stepper, purpose: Purpose, signature: Si
     result = entry.result
     for text in result["warnings"]:
         stepper.tell(StepNote(stepper.target, f"{purpose}-data", text))
-    return DataState(request, str(result["digest"]), int(result["count"]), tuple(result["warnings"]))
+    digest = str(result["digest"])
+    return DataState(replace(request, digest=digest), digest, int(result["count"]), tuple(result["feeds"]))
 
 
 def _where_from(request: DataRequest) -> dict[str, Any]:
     """What of a data request decides its samples; the project's own place does not."""
     parts: dict[str, Any] = request_json(request)
-    del parts["root"]
+    del parts["root"], parts["digest"]
     return parts
 
 

@@ -15,13 +15,18 @@ from edgetool.signature import Signature
 
 @dataclass(frozen=True, slots=True)
 class DataRequest:
-    """Where samples come from; see `edgetool.validate.data.open_dataset`."""
+    """Where samples come from; see `edgetool.validate.data.open_dataset`.
+
+    Attributes:
+        digest: of the samples when they were first read: reading must give the same ones each time.
+    """
 
     spec: str
     root: Path
     role: Literal["calibration", "evaluation"]
     preprocess: PreprocessTable | None = None
     limit: int | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

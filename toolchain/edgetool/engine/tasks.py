@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -29,7 +29,7 @@ from edgetool.engine.trial import (
     run_self_test,
     run_validate,
 )
-from edgetool.errors import ModelError, UnavailableError
+from edgetool.errors import ConfigError, ModelError, UnavailableError
 from edgetool.importers.base import Importer, ImportRequest, Source
 from edgetool.passes.base import Pass
 from edgetool.plugin.manager import load_object
@@ -81,6 +81,7 @@ class PassTask:
     directory: Path
     threads: int
     calibration: DataRequest | None = None
+    fixed_inputs: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +124,21 @@ def open_reference(path: Path, threads: int) -> Runner:
     return runner
 
 
-def open_data(request: DataRequest, signature: Signature, desk: Desk) -> Dataset:
-    """Open samples, or return those that this process has open already: drawing them may be slow."""
+def open_data(
+    request: DataRequest, signature: Signature, desk: Desk, *, fixed: Mapping[str, Any] | None = None
+) -> Dataset:
+    """Open samples, or return those that this process has open already: drawing them may be slow.
+
+    Args:
+        request: where they come from.
+        signature: what they must fit.
+        desk: of this process.
+        fixed: inputs that `specialize` turned into constants; samples may still hold them.
+    """
     from edgetool.validate.data import open_dataset
 
-    key = json.dumps([request_json(request), [spec.to_json() for spec in signature.inputs]])
+    source = request_json(replace(request, digest=None))
+    key = json.dumps([source, [spec.to_json() for spec in signature.inputs], fixed])
     if key not in desk.datasets:
         desk.datasets[key] = open_dataset(
             request.spec,
@@ -136,8 +147,17 @@ def open_data(request: DataRequest, signature: Signature, desk: Desk) -> Dataset
             preprocess=request.preprocess,
             limit=request.limit,
             role=request.role,
+            fixed=fixed,
         )
-    return desk.datasets[key]
+    found = desk.datasets[key]
+    if request.digest is not None and not fixed and found.digest != request.digest:
+        raise ConfigError(
+            "data-changed",
+            "reading the samples a second time gave other samples",
+            where=request.spec,
+            hint="seed what is random in the data function, and leave the files alone during a build",
+        )
+    return found
 
 
 def run_import(task: ImportTask, talk: Talk) -> Result:
@@ -178,6 +198,7 @@ def run_dataset(task: DatasetTask, talk: Talk) -> Result:
         "digest": dataset.digest,
         "count": dataset.count,
         "warnings": list(dataset.warnings),
+        "feeds": sorted(digest.hex()[:32] for digest in dataset.census.feed_digests),
         "files": [str(path) for path in (*dataset.read_files, *dataset.read_folders)],
     }
 
@@ -200,10 +221,13 @@ def run_pass(task: PassTask, talk: Talk) -> Result:
             hint=next((problem.fix for problem in refusals if problem.fix), None),
         )
     before = graph.digest(model.path)
+    calibration = None
+    if task.calibration is not None:
+        calibration = open_data(task.calibration, model.signature, talk.desk, fixed=task.fixed_inputs)
     context = PassContext(
         threads=task.threads,
         open_reference=lambda path: open_reference(path, task.threads),
-        calibration=open_data(task.calibration, model.signature, talk.desk) if task.calibration else None,
+        calibration=calibration,
         progress=talk.progress,
         note=talk.note,
     )

@@ -123,7 +123,9 @@ def run_validate(task: ValidateTask, talk: Talk) -> Result:
     from edgetool.validate.metrics import open_metric
 
     signature = task.engine.signature
-    data: Dataset | None = open_data(task.evaluation, signature, talk.desk) if task.evaluation else None
+    data: Dataset | None = None
+    if task.evaluation is not None:
+        data = open_data(task.evaluation, signature, talk.desk, fixed=task.fixed_inputs)
     metric = open_metric(task.metric, root=task.root) if task.metric and data is not None else None
     with open_pair(task) as (engine, reference):
         found = compare(
@@ -133,7 +135,7 @@ def run_validate(task: ValidateTask, talk: Talk) -> Result:
             precision=task.engine.precision,
             data=data,
             metric=metric,
-            budget=BudgetTable.model_construct(**task.budget),
+            budget=BudgetTable.model_construct(None, **task.budget),
             progress=talk.progress,
         )
         golden = golden_feeds(signature, data)

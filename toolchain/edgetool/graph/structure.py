@@ -188,6 +188,8 @@ def _order_error(
     """A node reads what a later node computes: because of a cycle, or only because of the order of the file?"""
     cycle = _find_cycle(nodes, producers, index)
     if cycle:
+        first = cycle.index(min(cycle))
+        cycle = cycle[first:] + cycle[:first]
         path = " → ".join(node_label(nodes[i], i) for i in (*cycle[:6], cycle[0]))
         return ModelError(
             "graph-cycle", f"the graph has a cycle: {path}", where=where, hint="Repair the export: ONNX has no cycles."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -60,11 +60,13 @@ class Counting:
     _classes: Counter[object] = field(default_factory=Counter)
     _notes: dict[str, None] = field(default_factory=dict)
     _labelled: int = 0
+    _rows: int = 0
 
     def add(self, sample: Sample) -> None:
         """Raises ConfigError when a value is NaN or infinite, or a label cannot be hashed."""
         for name, array in sample.feeds.items():
             self._look_at(name, array, sample.origin)
+        self._rows += _rows(sample.feeds)
         feed = feed_digest(sample.feeds)
         self._feeds[feed] += 1
         self._digest.update(feed)
@@ -131,8 +133,8 @@ class Counting:
         import numpy as np
 
         remarks = []
-        if calibration and count < FEW_SAMPLES:
-            remarks.append(f"only {count} samples: ranges of activations will be rough, use 64 or more")
+        if calibration and self._rows < FEW_SAMPLES:
+            remarks.append(f"only {self._rows} samples: ranges of activations will be rough, use 64 or more")
         repeated = count - len(self._feeds)
         if repeated:
             remarks.append(f"{repeated} of {count} samples repeat others")
@@ -162,15 +164,20 @@ def feed_digest(feeds: Mapping[str, Array]) -> bytes:
     return digest.digest()
 
 
-def overlap(calibration: Census, evaluation: Census) -> str | None:
-    """A warning when samples that were calibrated with are also judged by."""
-    shared = len(calibration.feed_digests & evaluation.feed_digests)
+def overlap(calibration: Collection[object], evaluation: Collection[object]) -> str | None:
+    """A warning when samples (their `feed_digests`) that were calibrated with are also judged by."""
+    shared = len(set(calibration) & set(evaluation))
     if not shared:
         return None
     return (
-        f"{shared} of {len(evaluation.feed_digests)} evaluation samples were also calibrated with: "
-        "the measured accuracy is too kind"
+        f"{shared} of {len(evaluation)} evaluation samples were also calibrated with: the measured accuracy is too kind"
     )
+
+
+def _rows(feeds: Mapping[str, Array]) -> int:
+    """How many samples a feed holds: the size of the first axis where all inputs share it, as batches do."""
+    sizes = {array.shape[0] if array.ndim else 1 for array in feeds.values()}
+    return sizes.pop() if len(sizes) == 1 else 1
 
 
 def _array_bytes(array: Array) -> bytes | memoryview:
