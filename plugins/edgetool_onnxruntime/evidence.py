@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from edgetool.artifact import Engine
 from edgetool.backends.base import Evidence, NodeEvidence
+from edgetool.errors import ModelError
 from edgetool.graph import node_label
 from edgetool.graph.element import ELEMENTS
 from edgetool_onnxruntime.lowering import unfused_in
 from edgetool_onnxruntime.options import OnnxRuntimeOptions, device_of
 from edgetool_onnxruntime.precision import is_integer_kernel
-from edgetool_onnxruntime.session import CPU, open_session
+from edgetool_onnxruntime.session import CPU, RECORD_ASSIGNMENT, assigned_providers, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,14 +43,20 @@ _FIXED_RESULTS = {
 def read_evidence(engine: Engine, options: OnnxRuntimeOptions, *, threads: int) -> Evidence:
     """One row for each kernel of the optimized graph, and the quantized nodes that run in float after all."""
     with tempfile.TemporaryDirectory() as scratch:
-        graph, assigned = _executed(engine.path, options, Path(scratch), threads=threads)
+        try:
+            graph, assigned = _executed(engine.path, options, Path(scratch), threads=threads)
+        except ModelError:
+            if options.providers == [CPU]:
+                raise
+            # A provider that compiles whole subgraphs leaves no graph that could be written down.
+            return Evidence()
     types = _value_types(graph)
     rows = tuple(
         NodeEvidence(
             name=node_label(node, index),
             op_type=node.op_type,
             precision=_precision(node, types),
-            device=device_of(assigned.get(node.name, options.providers[0] if len(assigned) == 0 else CPU)),
+            device=_device(node.name, assigned),
         )
         for index, node in enumerate(graph.node)
     )
@@ -65,17 +72,20 @@ def _executed(
     dump = scratch / "optimized.onnx"
     entries = {
         **options.session_entries,
-        "session.record_ep_graph_assignment_info": "1",
+        **RECORD_ASSIGNMENT,
         # Otherwise a model of more than 2 GiB could not be dumped.
         "session.optimized_model_external_initializers_file_name": "weights",
         "session.optimized_model_external_initializers_min_size_in_bytes": "64",
     }
     settings = replace(options.settings(threads), entries=entries, optimized_path=dump)
     session = open_session(path, settings)
-    assigned = {
-        node.name: part.ep_name for part in session.get_provider_graph_assignment_info() for node in part.get_nodes()
-    }
-    return onnx.load(str(dump), load_external_data=False).graph, assigned
+    return onnx.load(str(dump), load_external_data=False).graph, assigned_providers(session)
+
+
+def _device(name: str, assigned: Mapping[str, str]) -> str:
+    """A kernel that was fused under a new name belongs to the one provider there is, if there is but one."""
+    providers = {assigned[name]} if name in assigned else set(assigned.values()) or {CPU}
+    return device_of(providers.pop()) if len(providers) == 1 else "unknown"
 
 
 def _value_types(graph: onnx.GraphProto) -> dict[str, str]:

@@ -17,7 +17,7 @@ from edgetool_onnxruntime.options import OnnxRuntimeOptions, device_of
 from edgetool_onnxruntime.ort_format import ort_format_problems
 from edgetool_onnxruntime.refusal import Refusal, read_refusal
 from edgetool_onnxruntime.runtime import load_runtime, runtime_errors
-from edgetool_onnxruntime.session import CPU, session_options
+from edgetool_onnxruntime.session import CPU, RECORD_ASSIGNMENT, assigned_providers, session_options
 from edgetool_onnxruntime.target_cpu import is_x86
 
 if TYPE_CHECKING:
@@ -83,16 +83,14 @@ def _assignment(path: Path, options: OnnxRuntimeOptions) -> dict[str, str]:
         level="disabled",
         entries={
             **options.session_entries,
-            "session.record_ep_graph_assignment_info": "1",
+            **RECORD_ASSIGNMENT,
             # The session only answers a question: packing the weights would double its memory.
             "session.disable_prepacking": "1",
         },
     )
     providers = [(name, dict(chosen)) for name, chosen in settings.providers.items()]
     session = runtime.InferenceSession(str(path), sess_options=session_options(runtime, settings), providers=providers)
-    return {
-        node.name: part.ep_name for part in session.get_provider_graph_assignment_info() for node in part.get_nodes()
-    }
+    return assigned_providers(session)
 
 
 def _refused(

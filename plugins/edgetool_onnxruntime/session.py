@@ -18,6 +18,9 @@ Level: TypeAlias = Literal["disabled", "basic", "extended", "layout", "all"]
 
 CPU = "CPUExecutionProvider"
 
+RECORD_ASSIGNMENT = {"session.record_ep_graph_assignment_info": "1"}
+"""Session entries that `assigned_providers` needs."""
+
 _SILENT = 4
 """Log severity FATAL: what matters comes as an exception; the rest would end up between our own lines."""
 
@@ -111,6 +114,12 @@ def session_options(runtime: Any, settings: SessionSettings) -> Any:
     for key, value in settings.config_entries().items():
         options.add_session_config_entry(key, value)
     return options
+
+
+def assigned_providers(session: Any) -> dict[str, str]:
+    """Node name -> provider, as the graph was partitioned; nodes that were folded away are absent."""
+    parts = session.get_provider_graph_assignment_info()
+    return {node.name: part.ep_name for part in parts for node in part.get_nodes()}
 
 
 def session_signature(session: Any, path: Path) -> Signature:
