@@ -46,7 +46,7 @@ def convert(model: Model, scratch: Path) -> tuple[Any, tuple[Lowering, ...]]:
     return converted, lowerings
 
 
-def read(path: Path) -> Any:
+def read(model: Model) -> Any:
     """The network as the ONNX front end gives it, one operation or more for each node, named like the node.
 
     Raises:
@@ -54,9 +54,11 @@ def read(path: Path) -> Any:
     """
     openvino = load_runtime()
     try:
-        return openvino.Core().read_model(str(path))
+        network = openvino.Core().read_model(str(model.path))
     except RuntimeError as error:
-        raise convert_error(error, path) from error
+        raise convert_error(error, model.path) from error
+    _fix_known_sizes(network, model.signature)
+    return network
 
 
 def conversion_errors(openvino: Any) -> tuple[type[Exception], ...]:

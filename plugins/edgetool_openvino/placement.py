@@ -12,7 +12,7 @@ from edgetool.errors import DeviceError, ModelError
 from edgetool.graph import load, node_label
 from edgetool.graph.walk import subgraphs
 from edgetool.problem import Problem
-from edgetool.signature import Signature
+from edgetool.signature import DimRange, Signature
 from edgetool_openvino.conversion import read
 from edgetool_openvino.device import Device
 from edgetool_openvino.lowering import has_quantized_activations
@@ -78,7 +78,7 @@ def verdict(model: Model, options: OpenVinoOptions, *, threads: int) -> Support:
     if "FPGA" in options.wanted.families and has_quantized_activations(proto):
         problems = (_quantized_for_fpga(),)
     try:
-        network = read(model.path)
+        network = read(model)
     except ModelError as error:
         return _unconverted(rows, accelerator, model.signature, str(error.__cause__))
     answer = _ask(network, options, threads=threads)
@@ -109,12 +109,18 @@ def _signature_problems(signature: Signature, device: Device) -> Iterator[Proble
                 fix="convert before and after the model; inside of it such types are fine",
             )
     wants_fixed = [name for name in device.families if name in _FIXED_SHAPES]
-    if wants_fixed and signature.is_dynamic:
-        undeclared = [name for name in signature.symbols if name not in signature.dims]
+    dynamic = [name for name in signature.symbols if name not in signature.dims or not _is_single(signature.dims[name])]
+    if wants_fixed and dynamic:
+        undeclared = [name for name in dynamic if name not in signature.dims]
         yield Problem(
-            f"{wants_fixed[0]} takes fixed shapes only; dynamic here: {', '.join(signature.symbols) or 'some'}",
+            f"{wants_fixed[0]} takes fixed shapes only; dynamic here: {', '.join(dynamic)}",
             fix=f"declare [model.dims.{undeclared[0]}]" if undeclared else "`specialize` fixes them at `opt`",
         )
+
+
+def _is_single(size: DimRange) -> bool:
+    """A range of one size is fixed when the engine is built."""
+    return size.min == size.max
 
 
 def _legalization(signature: Signature) -> Legalization | None:

@@ -38,7 +38,7 @@ class CompiledRunner(Runner):
 
         Raises:
             ConfigError: `wrong-feeds`, or `runner-closed`.
-            ModelError: `openvino-run-failed`.
+            ModelError: `inference-failed`.
         """
         if self._request is None:
             raise ConfigError("runner-closed", "this runner was closed", where=str(self._path), hint="open it again")
@@ -51,7 +51,7 @@ class CompiledRunner(Runner):
             results = self._infer(self._request, tensors)
         except RuntimeError as error:
             raise ModelError(
-                "openvino-run-failed",
+                "inference-failed",
                 boiled_down(str(error)),
                 where=str(self._path),
                 hint="the shapes of the inputs must fit each other; `edgetool inspect` shows what the model wants",

@@ -101,7 +101,6 @@ def test_a_product_of_two_computed_tensors_is_no_fully_connected_layer(
 
 def test_quantized_models_are_warned_about(tmp_path: Path, context: BuildContext) -> None:
     model = read_model(tiny_int8_cnn(tmp_path).path, {"batch": DimRange(1, 1, 1)})
-    model = _fixed(model, tmp_path)
     support = OpenVino(OpenVino.Options(**STAND_IN)).supports(model, context)
     assert any("quantizes by its architecture file" in problem.reason for problem in support.problems)
 
@@ -137,7 +136,7 @@ def test_the_stand_in_splits_as_the_table_says(make_onnx: MakeOnnx, build: Build
 
 
 def test_blobs_of_one_device_have_no_description(build: Build, tmp_path: Path) -> None:
-    assert blob_devices(build(_fixed(tiny_cnn(tmp_path), tmp_path), artifact="blob").path) == {}
+    assert blob_devices(build(tiny_cnn(tmp_path), artifact="blob").path) == {}
 
 
 def test_a_truncated_blob_is_told(tmp_path: Path) -> None:
@@ -146,14 +145,3 @@ def test_a_truncated_blob_is_told(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         blob_devices(path)
     assert caught.value.code == "damaged-blob"
-
-
-def _fixed(model: Model, folder: Path) -> Model:
-    """The model with batch 1 written into its graph."""
-    import onnx
-
-    proto = onnx.load(model.path)
-    for value in (*proto.graph.input, *proto.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = 1
-    onnx.save(proto, folder / "fixed.onnx")
-    return read_model(folder / "fixed.onnx")

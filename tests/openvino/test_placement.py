@@ -163,3 +163,10 @@ def _ranks_by_length(make_onnx: MakeOnnx, dims: dict[str, DimRange] | None) -> M
     return make_onnx(
         nodes, [("x", FLOAT, [1, 3, 1, "length"])], [("y", FLOAT, [1, 2, "length"])], constants=constants, dims=dims
     )
+
+
+def test_a_range_of_one_size_is_a_fixed_shape(tmp_path: Path, check: Callable[..., Support]) -> None:
+    model = read_model(tiny_cnn(tmp_path).path, {"batch": DimRange(1, 1, 1)})
+    support = check(model, device="HETERO:FPGA,CPU")
+    assert support.accepted
+    assert support.off_accelerator == ()

@@ -98,7 +98,7 @@ def test_an_axis_frozen_inside_fails_with_a_reason(make_onnx: MakeOnnx, build: B
     assert _run(engine, context, {"x": np.ones((1, 8), np.float32)})["y"].shape == (2, 4)
     with pytest.raises(ModelError) as caught:
         _run(engine, context, {"x": np.ones((3, 8), np.float32)})
-    assert caught.value.code == "openvino-run-failed"
+    assert caught.value.code == "inference-failed"
 
 
 def test_a_closed_runner_says_so(make_onnx: MakeOnnx, build: Build, context: BuildContext) -> None:
