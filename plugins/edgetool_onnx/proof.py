@@ -127,7 +127,7 @@ def _refusal(trial: _Trial, points: list[dict[str, int]], failures: Mapping[int,
     if len(failures) == len(points) and len(points) == 1:
         return ModelError(
             "model-does-not-run",
-            f"the model does not run{_at(points[0])}: {failure.message}",
+            f"the model does not run{_at(points[0])}: {_words(failure)}",
             where=where,
             hint="Run it in its framework with inputs of these shapes, or correct the declared ranges.",
         )
@@ -137,7 +137,7 @@ def _refusal(trial: _Trial, points: list[dict[str, int]], failures: Mapping[int,
     tried = f"it runs{_at(good)} but not{_at(points[index])}" if good is not None else f"it fails{_at(points[index])}"
     return ModelError(
         "frozen-dimension",
-        f"{names} is declared dynamic, but the model was exported for one size: {tried}: {failure.message}",
+        f"{names} is declared dynamic, but the model was exported for one size: {tried}: {_words(failure)}",
         where=where,
         hint=f"Export again with a dynamic {blamed[0]!r}, or declare its one size in [model.inputs].",
     )
@@ -148,6 +148,12 @@ def _blamed(trial: _Trial, good: Mapping[str, int], bad: Mapping[str, int]) -> l
     moved = [name for name in good if good[name] != bad[name]]
     guilty = [name for name in moved if isinstance(trial.run({**good, name: bad[name]}), ModelError)]
     return guilty or moved
+
+
+def _words(failure: ModelError) -> str:
+    """The runtime's own words, with the node that they are about."""
+    node = (failure.where or "").partition(": node ")[2]
+    return f"{failure.message} (node {node})" if node else failure.message
 
 
 def _varying(points: list[dict[str, int]]) -> list[str]:
@@ -162,7 +168,7 @@ def _doubt(undeclared: list[str], failure: ModelError) -> str:
     why = (
         f"no range is declared for {', '.join(map(repr, undeclared))}" if undeclared else "made-up integers do not suit"
     )
-    return f"the model could not be run ({why}): {failure.message}"
+    return f"the model could not be run ({why}): {_words(failure)}"
 
 
 def _unique(points: list[dict[str, int]]) -> list[dict[str, int]]:

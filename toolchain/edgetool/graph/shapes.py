@@ -43,12 +43,11 @@ def infer_shapes(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> S
         input_shapes: by input name, all sizes fixed.
     """
     import onnx
-    import onnx.shape_inference
 
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     _fix_inputs(fixed, input_shapes)
-    inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
+    inferred = with_inferred_types(fixed)
     shaped = ShapedGraph(inferred.graph, _types(inferred.graph))
     if _is_complete(shaped):
         return shaped
@@ -68,9 +67,17 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
         fold(graph)
     except ir.passes.PassError:
         return model
+    return with_inferred_types(ir.to_proto(graph))
+
+
+def with_inferred_types(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of the model with types and shapes as far as onnx can infer them; the model itself if it gives up."""
     import onnx.shape_inference
 
-    return onnx.shape_inference.infer_shapes(ir.to_proto(graph), data_prop=True)
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except onnx.shape_inference.InferenceError:
+        return model
 
 
 def _fix_inputs(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> None:

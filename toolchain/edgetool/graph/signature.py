@@ -10,6 +10,7 @@ from edgetool.artifact import Model
 from edgetool.errors import ModelError
 from edgetool.graph.element import element
 from edgetool.graph.load import load
+from edgetool.graph.shapes import with_inferred_types
 from edgetool.signature import Dim, DimRange, Signature, TensorSpec
 
 if TYPE_CHECKING:
@@ -66,13 +67,7 @@ def _outputs(proto: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
     declared = list(proto.graph.output)
     if all(_is_complete(value) for value in declared):
         return declared
-    import onnx
-    import onnx.shape_inference
-
-    skeleton = onnx.ModelProto()
-    skeleton.CopyFrom(proto)
-    inferred = onnx.shape_inference.infer_shapes(skeleton)
-    return list(inferred.graph.output)
+    return list(with_inferred_types(proto).graph.output)
 
 
 def _is_complete(value: onnx.ValueInfoProto) -> bool:

@@ -95,9 +95,9 @@ def _check_operators(
         domain = "" if node.domain == "ai.onnx" else node.domain
         for graph in subgraphs(node):
             _check_operators(graph.node, opsets, functions, where)
-        if (domain, node.op_type) in functions or (node.domain, node.op_type) in functions or domain in PASSED_ON:
-            continue
         label = f"{where}: node {node_label(node, index)}"
+        if (domain, node.op_type) in functions or (domain in PASSED_ON and domain in opsets):
+            continue
         known = onnx.defs.has(node.op_type, domain)
         if known and domain in opsets and onnx.defs.has(node.op_type, opsets[domain], domain):
             if onnx.defs.get_schema(node.op_type, opsets[domain], domain).deprecated:
@@ -114,6 +114,13 @@ def _check_operators(
 def _unknown_operator(op_type: str, domain: str, opsets: dict[str, int], label: str) -> ModelError:
     import onnx.defs
 
+    if domain in PASSED_ON:
+        return ModelError(
+            "unknown-operator",
+            f"operator {op_type} of {domain!r}, for which no opset is declared",
+            where=label,
+            hint="Export the model again: its list of opsets is incomplete.",
+        )
     if onnx.defs.has(op_type, domain):
         since = min(s.since_version for s in onnx.defs.get_all_schemas_with_history() if s.name == op_type)
         have = f"opset {opsets[domain]} is declared" if domain in opsets else f"no opset for {domain!r} is declared"
