@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pydantic
 
 from edgetool.artifact import Engine, JsonValue
-from edgetool.backends.base import Backend, Runner
+from edgetool.backends.base import Backend, Feeds, Runner
 from edgetool.context import BuildContext, ImportContext, PassContext
 from edgetool.engine.remote import Desk, EngineFile, TensorsAt
 from edgetool.engine.requests import DataRequest, ModelFile, Plug, request_json
@@ -29,7 +29,7 @@ from edgetool.engine.trial import (
     run_self_test,
     run_validate,
 )
-from edgetool.errors import ConfigError, ModelError, UnavailableError
+from edgetool.errors import ConfigError, EdgetoolError, ModelError, UnavailableError
 from edgetool.importers.base import Importer, ImportRequest, Source
 from edgetool.passes.base import Pass
 from edgetool.plugin.manager import load_object
@@ -160,6 +160,24 @@ def open_data(
     return found
 
 
+class LazySamples:
+    """The user's samples, opened when the importer first looks: by then it has checked the declared inputs itself."""
+
+    def __init__(self, request: DataRequest, signature: Signature, desk: Desk) -> None:
+        self._open = lambda: open_data(request, signature, desk)
+
+    @property
+    def count(self) -> int:
+        return self._open().count
+
+    @property
+    def digest(self) -> str:
+        return self._open().digest
+
+    def __iter__(self) -> Iterator[Feeds]:
+        return iter(self._open())
+
+
 def run_import(task: ImportTask, talk: Talk) -> Result:
     from edgetool import graph
     from edgetool.validate.opened import record_opened
@@ -167,7 +185,7 @@ def run_import(task: ImportTask, talk: Talk) -> Result:
     importer = _make(task.plug, Importer)
     samples = None
     if task.samples is not None and task.request.inputs:
-        samples = open_data(task.samples, Signature(task.request.inputs, (), task.request.dims), talk.desk)
+        samples = LazySamples(task.samples, Signature(task.request.inputs, (), task.request.dims), talk.desk)
     context = ImportContext(
         threads=task.threads,
         open_reference=lambda path: open_reference(path, task.threads),
@@ -175,8 +193,13 @@ def run_import(task: ImportTask, talk: Talk) -> Result:
         progress=talk.progress,
         note=talk.note,
     )
-    with record_opened() as opened:
-        result = importer.convert(task.source, task.request, task.directory, context)
+    try:
+        with record_opened() as opened:
+            result = importer.convert(task.source, task.request, task.directory, context)
+    except EdgetoolError as error:
+        if error.where and error.where.startswith(str(task.directory)):
+            error.where = task.source.text  # the user's own file, not our copy of it
+        raise
     return {
         "model": _relative(result.model.path, task.directory),
         "signature": result.model.signature.to_json(),
