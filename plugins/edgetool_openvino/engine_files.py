@@ -14,11 +14,11 @@ from edgetool.errors import HostError
 from edgetool.graph import load
 from edgetool_openvino.blob import blob_devices, compile_aside
 from edgetool_openvino.conversion import convert, served_signature
-from edgetool_openvino.lowering import has_quantized_activations
+from edgetool_openvino.lowering import declared_precision
 from edgetool_openvino.options import OpenVinoOptions
 from edgetool_openvino.refusal import write_error
 from edgetool_openvino.runtime import load_runtime
-from edgetool_openvino.session import precision_name, stream_count
+from edgetool_openvino.session import DYNAMIC_GROUP, precision_name, stream_count
 
 _IR = "model.xml"
 _WEIGHTS = "model.bin"
@@ -37,7 +37,7 @@ def write_engine(model: Model, directory: Path, options: OpenVinoOptions, contex
         DeviceError: a blob is wanted of a device that is not here.
         HostError: disk full, no permission, no memory.
     """
-    quantized = has_quantized_activations(load(model.path, weights=False))
+    precision = declared_precision(load(model.path, weights=False), precision_name(options))
     with tempfile.TemporaryDirectory(prefix=".scratch-", dir=directory) as folder:
         scratch = Path(folder)
         network, lowerings = convert(model, scratch)
@@ -55,7 +55,7 @@ def write_engine(model: Model, directory: Path, options: OpenVinoOptions, contex
         backend="openvino",
         directory=directory,
         entry=files[-1],
-        precision="int8" if quantized else precision_name(options),
+        precision=precision,
         signature=signature,
         lowerings=(*lowerings, *_compression(options)),
         facts=made,
@@ -101,6 +101,7 @@ def _facts(options: OpenVinoOptions) -> dict[str, JsonValue]:
         "performance_hint": options.performance_hint,
         "num_streams": stream_count(options),
         "pin_threads": options.pin_threads,
+        "dynamic_quantization_group": DYNAMIC_GROUP,
         "weights": "float16" if options.compress_to_fp16 else "as the model has them",
     }
     if options.stand_in is not None:

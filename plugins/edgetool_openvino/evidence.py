@@ -89,16 +89,19 @@ def _device(originals: tuple[str, ...], devices: list[str], elsewhere: frozenset
 
 
 def _quantized(network: Any) -> Iterator[str]:
-    """Friendly names of weighted operations whose input the model quantizes."""
+    """Friendly names of weighted operations whose input or weights the model quantizes."""
     for op in network.get_ops():
-        if op.get_type_name() in _WEIGHTED and _is_quantized(op.input_value(0).get_node()):
-            yield op.get_friendly_name()
+        if op.get_type_name() in _WEIGHTED:
+            data, weights = (_origin(op.input_value(position).get_node()) for position in (0, 1))
+            stored = weights.get_type_name() == "Constant" and weights.get_element_type().is_integral()
+            if data.get_type_name() == "FakeQuantize" or stored:
+                yield op.get_friendly_name()
 
 
-def _is_quantized(node: Any) -> bool:
+def _origin(node: Any) -> Any:
     while node.get_type_name() in _PASSES_ON:
         node = node.input_value(0).get_node()
-    return bool(node.get_type_name() == "FakeQuantize")
+    return node
 
 
 def _node(operation: str) -> str:

@@ -18,6 +18,7 @@ _PINNED = {
     "NUM_STREAMS": "num_streams",
     "INFERENCE_NUM_THREADS": "threads, of the target itself",
     "ENABLE_CPU_PINNING": "pin_threads",
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "nothing: edgetool sets it",
     "PERF_COUNT": "nothing: edgetool measures by itself",
     "CACHE_DIR": "nothing: what the device caches is its own business",
 }

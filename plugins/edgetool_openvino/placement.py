@@ -15,7 +15,7 @@ from edgetool.problem import Problem
 from edgetool.signature import DimRange, Signature
 from edgetool_openvino.conversion import read
 from edgetool_openvino.device import Device
-from edgetool_openvino.lowering import has_quantized_activations
+from edgetool_openvino.lowering import operators
 from edgetool_openvino.options import OpenVinoOptions
 from edgetool_openvino.refusal import Blame, blames, boiled_down
 from edgetool_openvino.session import new_core
@@ -75,7 +75,7 @@ def verdict(model: Model, options: OpenVinoOptions, *, threads: int) -> Support:
     problems = tuple(_signature_problems(model.signature, options.wanted))
     if problems:
         return _nobody(rows, accelerator, problems, _legalization(model.signature))
-    if "FPGA" in options.wanted.families and has_quantized_activations(proto):
+    if "FPGA" in options.wanted.families and "QuantizeLinear" in operators(proto):
         problems = (_quantized_for_fpga(),)
     try:
         network = read(model)

@@ -61,12 +61,6 @@ def test_a_dimension_of_one_size_is_fixed(build: Build, tmp_path: Path, context:
         assert runner.infer(feeds_for(engine.signature))["y"].shape == (2, 4)
 
 
-def test_what_follows_a_relu_becomes_uint8(build: Build, tmp_path: Path) -> None:
-    engine = build(tiny_int8_cnn(tmp_path))
-    assert engine.precision == "int8"
-    assert [(row.name, row.count) for row in engine.lowerings] == [("int8-to-uint8", 2)]
-
-
 def test_half_weights_are_half_the_size_and_are_told(build: Build, tmp_path: Path) -> None:
     model = _large(tmp_path, columns=256)
     whole, half = build(model), build(model, compress_to_fp16=True)
