@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from edgetool.backends.base import Feeds
 from edgetool.context import ImportContext
 from edgetool.errors import ModelError
 from edgetool_torch.feeds import SEEDS, Feed, Sizes, example, points, random_feed, sample_feeds
@@ -42,6 +44,11 @@ class Eager:
         self.network = network
         self._context = context
         self._known: dict[tuple[tuple[str, int], ...], tuple[Expectation, ...] | Exception] = {}
+
+    @cached_property
+    def _samples(self) -> tuple[Feeds, ...]:
+        """The first few of the user's samples; producing them may cost more than all inferences here."""
+        return tuple(itertools.islice(self._context.samples or (), SEEDS))
 
     @property
     def refused(self) -> tuple[Sizes, ...]:
@@ -125,8 +132,7 @@ class Eager:
 
     def _feeds(self, sizes: Sizes) -> Iterator[Feed]:
         """Samples first where there are any, then random feeds."""
-        if self._context.samples is not None:
-            yield from sample_feeds(itertools.islice(iter(self._context.samples), SEEDS), self.network.specs, sizes)
+        yield from sample_feeds(self._samples, self.network.specs, sizes)
         for seed in range(SEEDS):
             yield random_feed(self.network.specs, sizes, seed)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import gcd
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -105,7 +105,7 @@ def random_feed(specs: Sequence[TensorSpec], sizes: Sizes, seed: int) -> Feed:
     return feed
 
 
-def sample_feeds(samples: Iterator[Mapping[str, Any]], specs: Sequence[TensorSpec], sizes: Sizes) -> Iterator[Feed]:
+def sample_feeds(samples: Iterable[Mapping[str, Any]], specs: Sequence[TensorSpec], sizes: Sizes) -> Iterator[Feed]:
     """The user's samples cut, or repeated, to the wanted sizes: their values mean something to the network."""
     import numpy as np
 

@@ -41,14 +41,14 @@ def to_opset(model: ir.Model, wanted: int) -> ir.Model:
         RejectedError: ONNX's converter cannot get there.
     """
     import onnx_ir as ir
-    from onnx.version_converter import ConvertError, convert_version
+    from onnx.version_converter import convert_version
 
     got = opset_of(model)
     if got == wanted:
         return model
     try:
         return ir.from_proto(convert_version(ir.to_proto(model), wanted))
-    except (ConvertError, RuntimeError, ValueError) as error:
+    except Exception as error:  # a native converter, on graphs that it may never have seen
         lines = str(error).strip().splitlines()
         reason = lines[-1].rpartition(" failed: ")[2] if lines else type(error).__name__
         raise RejectedError(f"gives opset {got} instead of {wanted}, and converting it fails: {reason}") from error

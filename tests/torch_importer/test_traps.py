@@ -415,3 +415,22 @@ class Net(nn.Module):
     assert first == second
     assert str(bench.root).encode() not in first
     assert sorted(path.name for path in elsewhere.root.iterdir()) == ["nets.py", "work1"]
+
+
+def test_large_weights_go_beside_the_model(bench, infer: Infer, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgetool import graph
+
+    monkeypatch.setattr("edgetool_torch.attempt._INLINE_LIMIT", 1000)
+    bench.write("""
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(64, 64)
+
+    def forward(self, x):
+        return self.linear(x)
+""")
+    result = bench.convert("nets:Net", bench.request({"x": ("float32", ["batch", 64])}, {"batch": (1, 1, 4)}))
+
+    assert [path.name for path in graph.files(result.model.path)] == ["model.onnx", "model.onnx.data"]
+    assert infer(result, {"x": np.ones((2, 64), np.float32)})["output"].shape == (2, 64)
