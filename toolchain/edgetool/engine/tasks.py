@@ -164,7 +164,10 @@ class LazySamples:
     """The user's samples, opened when the importer first looks: by then it has checked the declared inputs itself."""
 
     def __init__(self, request: DataRequest, signature: Signature, desk: Desk) -> None:
-        self._open = lambda: open_data(request, signature, desk)
+        self._request, self._signature, self._desk = request, signature, desk
+
+    def _open(self) -> Dataset:
+        return open_data(self._request, self._signature, self._desk)
 
     @property
     def count(self) -> int:
