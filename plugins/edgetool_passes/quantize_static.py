@@ -6,22 +6,26 @@ has the formulas, the placement rules and their sources.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from edgetool.artifact import JsonValue, Model
+from edgetool.artifact import Model
 from edgetool.context import PassContext
 from edgetool.passes.base import Pass, PassOptions, PassResult, from_fact
 from edgetool.problem import Problem
 from edgetool_passes.quantization.placement import WEIGHTED, Operator, Rules
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx
 
     from edgetool.qdq.ranges import Range
     from edgetool_passes.quantization.calibration import Calibration
+    from edgetool_passes.quantization.calibrators import Calibrator
     from edgetool_passes.quantization.placement import Placement
 
 _OPSET = 13
@@ -31,10 +35,11 @@ _OPSET = 13
 class QuantizeStaticOptions(PassOptions):
     """How ranges are chosen, and what is quantized."""
 
-    calibrator: Literal["min-max", "entropy", "percentile", "mse"] = Field(
-        default="min-max",
+    calibrator: Literal["auto", "min-max", "entropy", "percentile", "mse"] = Field(
+        default="auto",
         description="How an activation's range follows from its samples: `min-max` covers all values; `entropy`, "
-        "`percentile` and `mse` cut rare large values off.",
+        "`percentile` and `mse` cut rare large values off. `auto` is `mse` where convolutions are quantized, else "
+        "`min-max`: transformers need their outliers.",
     )
     percentile: float = Field(
         default=99.99, gt=50, le=100, description="For `percentile`: share of the values, in percent, to keep inside."
@@ -57,6 +62,9 @@ class QuantizeStaticOptions(PassOptions):
         description="SmoothQuant's strength for MatMul: how far outlier channels of activations are moved into the "
         "weights; 0 turns it off.",
     )
+    bias_correction: bool = Field(
+        default=True, description="Correct the biases of Conv and Gemm for the mean error of their rounded weights."
+    )
     min_channels: int = Field(
         default=1, ge=1, description="Leave convolutions with fewer input or output channels float; 16 suits GPUs."
     )
@@ -72,6 +80,21 @@ class QuantizeStaticOptions(PassOptions):
             exclude=self.exclude,
             min_channels=self.min_channels,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What calibration found out.
+
+    Attributes:
+        ranges: of every tensor to quantize or to record.
+        to_record: the tensors whose ranges a backend may need.
+        means: by channel, of the inputs of nodes whose bias is to be corrected.
+    """
+
+    ranges: Mapping[str, Range]
+    to_record: tuple[str, ...]
+    means: Mapping[str, np.ndarray[Any, Any]]
 
 
 class QuantizeStatic(Pass[QuantizeStaticOptions]):
@@ -104,6 +127,7 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
         from edgetool_passes.quantization.calibration import Calibration
         from edgetool_passes.quantization.insertion import insert_pairs, insert_weights
         from edgetool_passes.quantization.placement import place, store_constants
+        from edgetool_passes.quantization.report import counts
 
         calibration = Calibration(context, where=model.path)
         proto = load(model.path)
@@ -113,10 +137,16 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
         store_constants(proto.graph)
         placement = place(proto, self.options.rules())
         smoothed = self._smooth(proto, placement, calibration)
-        ranges, recorded = self._ranges(proto, placement, calibration)
-        insert_pairs(proto.graph, placement, ranges)
-        insert_weights(proto.graph, placement, bits=self.options.weight_bits, per_channel=self.options.per_channel)
-        write_ranges(proto, recorded)
+        seen = self._see(proto, placement, calibration)
+        corrected = insert_weights(
+            proto.graph,
+            placement,
+            bits=self.options.weight_bits,
+            per_channel=self.options.per_channel,
+            means=seen.means,
+        )
+        insert_pairs(proto.graph, placement, seen.ranges)
+        write_ranges(proto, {tensor: seen.ranges[tensor] for tensor in seen.to_record})
         proto.graph.ClearField("value_info")
         target = workdir / "model.onnx"
         save(proto, target)
@@ -125,15 +155,21 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
             read_model(target, model.signature.dims),
             changed=True,
             facts={
-                **_counts(placement),
+                **counts(placement),
                 "smoothed": smoothed,
-                "calibrator": self.options.calibrator,
+                "biases_corrected": corrected,
+                "calibrator": self._calibrator(placement),
                 "calibration_feeds": calibration.data.count,
                 "calibration_digest": calibration.data.digest,
                 "weight_bits": self.options.weight_bits,
                 "opset": {"from": opset, "to": max(opset, _OPSET)},
             },
         )
+
+    def _calibrator(self, placement: Placement) -> Calibrator:
+        if self.options.calibrator != "auto":
+            return self.options.calibrator
+        return "mse" if any(site.node.op_type in ("Conv", "ConvTranspose") for site in placement.sites) else "min-max"
 
     def _smooth(self, proto: onnx.ModelProto, placement: Placement, calibration: Calibration) -> int:
         """Smooth the inputs of MatMul nodes; how many tensors."""
@@ -147,32 +183,27 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
             smooth(proto.graph, groups, magnitudes, strength=self.options.smoothing)
         return len(groups)
 
-    def _ranges(
-        self, proto: onnx.ModelProto, placement: Placement, calibration: Calibration
-    ) -> tuple[dict[str, Range], dict[str, Range]]:
-        """Ranges of the tensors to quantize, and of those to record."""
+    def _see(self, proto: onnx.ModelProto, placement: Placement, calibration: Calibration) -> Seen:
+        """Watch everything that is needed in one run over the samples."""
+        from edgetool_passes.quantization.bias_correction import CORRECTABLE
         from edgetool_passes.quantization.calibrators import choose_range, new_watch
+        from edgetool_passes.quantization.histogram import Both, ChannelMeans
         from edgetool_passes.quantization.recorded import tensors_to_record
 
-        options = self.options
+        calibrator = self._calibrator(placement)
         to_record = tensors_to_record(proto.graph, placement)
-        tensors = dict.fromkeys((*placement.activations(), *to_record))
-        watches = {tensor: new_watch(options.calibrator) for tensor in tensors}
+        extents = {tensor: new_watch(calibrator) for tensor in (*placement.activations(), *to_record)}
+        means = {
+            site.node.input[site.activation]: ChannelMeans()
+            for site in placement.sites
+            if self.options.bias_correction and site.activation is not None and site.node.op_type in CORRECTABLE
+        }
+        watches = {
+            tensor: Both(extent, means[tensor]) if tensor in means else extent for tensor, extent in extents.items()
+        }
         calibration.run(proto, watches, purpose="calibration samples")
         ranges = {
-            tensor: choose_range(watch, options.calibrator, percentile=options.percentile)
-            for tensor, watch in watches.items()
+            tensor: choose_range(extent, calibrator, percentile=self.options.percentile)
+            for tensor, extent in extents.items()
         }
-        return ranges, {tensor: ranges[tensor] for tensor in to_record}
-
-
-def _counts(placement: Placement) -> dict[str, JsonValue]:
-    by_type: dict[str, JsonValue] = {}
-    for site in placement.sites:
-        by_type[site.node.op_type] = sum(other.node.op_type == site.node.op_type for other in placement.sites)
-    return {
-        "quantized": len(placement.sites),
-        "quantized_by_type": by_type,
-        "residual_adds": len(placement.residuals),
-        "excluded": dict(placement.excluded),
-    }
+        return Seen(ranges, to_record, {tensor: mean.values for tensor, mean in means.items()})

@@ -50,6 +50,40 @@ class ChannelMagnitudes:
         np.maximum(self.values, np.abs(values).reshape(-1, self.values.size).max(axis=0), out=self.values)
 
 
+class ChannelMeans:
+    """The mean of every channel: axis 1 where there are spatial axes behind it, else the last axis."""
+
+    def __init__(self) -> None:
+        self._sum: Array | None = None
+        self._count = 0
+
+    def see(self, values: Array) -> None:
+        import numpy as np
+
+        axis = 1 if values.ndim > 2 else values.ndim - 1
+        others = tuple(i for i in range(values.ndim) if i != axis)
+        total = values.sum(axis=others, dtype=np.float64)
+        self._sum = total if self._sum is None else self._sum + total
+        self._count += values.size // values.shape[axis]
+
+    @property
+    def values(self) -> Array:
+        """float64 [channels]; something must have been seen."""
+        assert self._sum is not None, "every watched tensor is seen before its means are asked for"
+        return self._sum / self._count
+
+
+class Both:
+    """Two watches of one tensor."""
+
+    def __init__(self, first: Watch, second: Watch) -> None:
+        self._watches = (first, second)
+
+    def see(self, values: Array) -> None:
+        for watch in self._watches:
+            watch.see(values)
+
+
 class Histogram:
     """Counts of absolute values in equal bins from 0 to `limit`; the limit doubles when a larger value comes.
 

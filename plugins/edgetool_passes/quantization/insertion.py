@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgetool.qdq.editor import GraphEditor
 from edgetool.qdq.index import GraphIndex
 from edgetool.qdq.pairs import add_pair, store_grid
 from edgetool.qdq.ranges import Range
+from edgetool_passes.quantization.bias_correction import CORRECTABLE, correct_bias
 from edgetool_passes.quantization.placement import Placement
-from edgetool_passes.quantization.weights import quantize_weight, store_weight
+from edgetool_passes.quantization.weights import Int8Weight, quantize_weight, store_weight
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx
 
 
@@ -38,16 +40,41 @@ def insert_pairs(graph: onnx.GraphProto, placement: Placement, ranges: Mapping[s
     editor.commit()
 
 
-def insert_weights(graph: onnx.GraphProto, placement: Placement, *, bits: int, per_channel: bool) -> None:
-    """Store the weights of all sites in int8; a weight that several sites share is stored once for each axis."""
+def insert_weights(
+    graph: onnx.GraphProto,
+    placement: Placement,
+    *,
+    bits: int,
+    per_channel: bool,
+    means: Mapping[str, np.ndarray[Any, Any]],
+) -> int:
+    """Store the weights of all sites in int8; a weight that several sites share is stored once for each axis.
+
+    Args:
+        graph: edited in place; the sites still read their float activations.
+        placement: of this graph.
+        bits: 8 or 7.
+        per_channel: one scale a channel instead of one in all.
+        means: of activations by channel; nodes that read one of them get their bias corrected.
+
+    Returns:
+        How many biases were corrected.
+    """
     index = GraphIndex(graph)
     editor = GraphEditor(graph)
     stored: dict[tuple[str, int], str] = {}
+    weights: dict[tuple[str, int], Int8Weight] = {}
+    corrected = 0
     for site in placement.sites:
         name = site.weight_name
         key = (name, site.axis)
+        values = index.values(name)
         if key not in stored:
-            weight = quantize_weight(index.values(name), axis=site.axis, bits=bits, per_channel=per_channel)
-            stored[key] = store_weight(editor, weight, name)
+            weights[key] = quantize_weight(values, axis=site.axis, bits=bits, per_channel=per_channel)
+            stored[key] = store_weight(editor, weights[key], name)
+        activation = site.node.input[site.activation] if site.activation is not None else ""
+        if site.node.op_type in CORRECTABLE and activation in means:
+            corrected += correct_bias(editor, index, site, values=values, weight=weights[key], means=means[activation])
         editor.redirect(site.node, site.weight, stored[key])
     editor.commit()
+    return corrected

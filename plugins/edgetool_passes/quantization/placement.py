@@ -115,6 +115,17 @@ def quantized_nodes(graph: onnx.GraphProto) -> tuple[str, ...]:
     return tuple(node_label(node, number) for number, node in enumerate(graph.node) if node.op_type in _QUANTIZED_OPS)
 
 
+def weight_sizes(graph: onnx.GraphProto) -> list[tuple[onnx.NodeProto, int]]:
+    """Weighted nodes and Gather with a constant weight, and how many numbers each holds."""
+    index = GraphIndex(graph)
+    found = []
+    for number, node in enumerate(graph.node):
+        site = _site(node, node_label(node, number), index, Rules())
+        if site is not None and (values := index.constant(site.weight_name)) is not None:
+            found.append((node, int(values.size)))
+    return found
+
+
 def _site(node: onnx.NodeProto, label: str, index: GraphIndex, rules: Rules) -> Site | None:
     """The site that a node could be; None for nodes that have no weight, products of two activations included."""
     if node.domain not in ("", "ai.onnx"):

@@ -25,6 +25,14 @@ class Int8Weight:
     scale: np.ndarray[Any, Any]
     axis: int
 
+    def dequantized(self) -> np.ndarray[Any, Any]:
+        """float32: what the integers stand for."""
+        shape = [1] * self.integers.ndim
+        if self.scale.ndim:
+            shape[self.axis] = -1
+        values: np.ndarray[Any, Any] = self.integers * self.scale.reshape(shape)
+        return values
+
 
 def quantize_weight(values: np.ndarray[Any, Any], *, axis: int, bits: int, per_channel: bool) -> Int8Weight:
     """Round to the nearest integer in ±(2^(bits-1) - 1): the smallest int8 is never used, so zero is in the middle.

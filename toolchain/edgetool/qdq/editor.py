@@ -45,15 +45,32 @@ class GraphEditor:
         """Add a node with one output and return the output's name."""
         return self.node_named(op_type, inputs, self.unused(wish), **attributes)
 
+    def nodes(self, op_type: str, inputs: Sequence[str], wishes: Sequence[str]) -> tuple[str, ...]:
+        """Add one node with several outputs and return their names."""
+        return self._add(op_type, inputs, [self.unused(wish) for wish in wishes])
+
     def node_named(self, op_type: str, inputs: Sequence[str], output: str, **attributes: int) -> str:
-        """Add a node whose output bears exactly this name, which `detach` has freed."""
+        """Add a node whose output bears exactly this name, which `detach` or `retire` has freed."""
+        return self._add(op_type, inputs, [output], **attributes)[0]
+
+    def _add(self, op_type: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: int) -> tuple[str, ...]:
         import onnx.helper
 
-        name = _reserve(output, self._node_names)
+        name = _reserve(outputs[0], self._node_names)
         added = self.graph.node.add()
-        added.CopyFrom(onnx.helper.make_node(op_type, list(inputs), [output], name, **attributes))
-        self._producers[output] = added
-        return output
+        added.CopyFrom(onnx.helper.make_node(op_type, list(inputs), list(outputs), name, **attributes))
+        self._producers.update(dict.fromkeys(outputs, added))
+        return tuple(outputs)
+
+    def retire(self, node: onnx.NodeProto) -> str:
+        """Let a node vanish with the commit: its first output's name is free for what replaces it.
+
+        Returns:
+            A name that nothing bears, made from the freed one.
+        """
+        freed = self.detach(node.output[0])
+        self._orphans.add(freed)
+        return freed
 
     def detach(self, tensor: str) -> str:
         """Let the producer of a tensor write under a new name, which is returned; `tensor` itself is free then.
