@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from edgetool.artifact import Engine, Model
-from edgetool.backends.base import Availability, Backend, BackendOptions, Evidence, Runner, Support
+from edgetool.backends.base import Availability, Backend, BackendOptions, Evidence, Support
+from edgetool.runner import Runner
 from edgetool.context import BuildContext
 from edgetool_openvino.availability import availability
 from edgetool_openvino.options import OpenVinoOptions

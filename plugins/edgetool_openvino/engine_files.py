@@ -47,7 +47,8 @@ def write_engine(model: Model, directory: Path, options: OpenVinoOptions, contex
         files = [_WEIGHTS, _IR]
         if options.artifact == "blob":
             compile_aside(scratch / _IR, scratch / _BLOB, options, threads=context.threads)
-            made["submodels"] = dict(blob_devices(scratch / _BLOB))
+            if parts := blob_devices(scratch / _BLOB):
+                made["submodels"] = dict(parts)
             files = [_BLOB]
         for name in files:
             (scratch / name).replace(directory / name)

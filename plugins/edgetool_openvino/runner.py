@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgetool.backends.base import Feeds, Runner
+from edgetool.runner import Feeds, Runner
 from edgetool.backends.feeds import checked_feeds
 from edgetool.errors import ConfigError, IntegrityError, ModelError
 from edgetool.signature import Signature, TensorSpec

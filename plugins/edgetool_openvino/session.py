@@ -14,8 +14,6 @@ from edgetool_openvino.refusal import damaged_error, device_absent, device_error
 from edgetool_openvino.runtime import load_runtime
 from edgetool_openvino.split import assign
 
-Properties = Mapping[str, Any]
-
 DYNAMIC_GROUP = 128
 """Values that share a scale where activations are quantized at run time: 20 % faster on MiniLM than OpenVINO's own
 choice of 32, at a cosine of 0.9988 instead of 0.9991."""
