@@ -19,7 +19,7 @@ from edgetool.signature import Dim, Point, Signature, TensorSpec
 if TYPE_CHECKING:
     import numpy as np
 
-    from edgetool.backends.base import Feeds, Runner
+    from edgetool.runner import Feeds, Runner
 
 _POINTS: tuple[Point, ...] = ("opt", "min", "max")
 _INTEGERS = ((1, 2), (0, 2), (1, 100))

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from edgetool.artifact import Engine, Model
-from edgetool.backends.base import Availability, Backend, BackendOptions, Evidence, Runner, Support
+from edgetool.backends.base import Availability, Backend, BackendOptions, Evidence, Support
 from edgetool.context import BuildContext
+from edgetool.runner import Runner
 from edgetool_onnxruntime.availability import availability, installed_distribution
 from edgetool_onnxruntime.options import OnnxRuntimeOptions
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from edgetool.artifact import Engine
-from edgetool.backends.base import Runner
 from edgetool.errors import DeviceError, IntegrityError
+from edgetool.runner import Runner
 from edgetool_onnxruntime.availability import how_to_get, missing_providers
 from edgetool_onnxruntime.options import OnnxRuntimeOptions
 from edgetool_onnxruntime.runner import SessionRunner

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgetool.backends.base import Runner
 from edgetool.graph.files import require_onnx
+from edgetool.runner import Runner
 from edgetool_onnxruntime.runner import SessionRunner
 from edgetool_onnxruntime.session import SessionSettings, open_session, session_signature
 

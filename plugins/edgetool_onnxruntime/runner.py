@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgetool.backends.base import Feeds, Runner
 from edgetool.backends.feeds import checked_feeds
 from edgetool.errors import ConfigError
+from edgetool.runner import Feeds, Runner
 from edgetool.signature import Signature
 from edgetool_onnxruntime.refusal import run_error
 from edgetool_onnxruntime.runtime import load_runtime, runtime_errors

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from edgetool.artifact import Engine, Model
 from edgetool.backends.base import Availability, Backend, BackendOptions, Evidence, Support
-from edgetool.runner import Runner
 from edgetool.context import BuildContext
+from edgetool.runner import Runner
 from edgetool_openvino.availability import availability
 from edgetool_openvino.options import OpenVinoOptions
 

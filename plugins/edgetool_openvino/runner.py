@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgetool.runner import Feeds, Runner
 from edgetool.backends.feeds import checked_feeds
 from edgetool.errors import ConfigError, IntegrityError, ModelError
+from edgetool.runner import Feeds, Runner
 from edgetool.signature import Signature, TensorSpec
 from edgetool_openvino.refusal import boiled_down
 from edgetool_openvino.runtime import load_runtime

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from edgetool.backends.base import Feeds
 from edgetool.context import ImportContext
 from edgetool.errors import ModelError
+from edgetool.runner import Feeds
 from edgetool_torch.feeds import SEEDS, Feed, Sizes, example, points, random_feed, sample_feeds
 from edgetool_torch.network import Network
 from edgetool_torch.outputs import flatten

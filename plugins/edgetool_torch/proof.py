@@ -15,7 +15,7 @@ from edgetool_torch.routes import RejectedError
 if TYPE_CHECKING:
     import numpy as np
 
-    from edgetool.backends.base import Runner
+    from edgetool.runner import Runner
 
 _TOLERANCE: Mapping[str, float] = {"float16": 2e-2, "float64": 1e-4}
 _DEFAULT_TOLERANCE = 1e-4

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgetool.backends.base import Feeds, Runner
+from edgetool.runner import Feeds, Runner
 from edgetool.signature import DimRange, Signature, TensorSpec
 from edgetool_onnxruntime.reference import open_onnx
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgetool.backends.base import Feeds, Runner
 from edgetool.config.schema import BudgetTable
 from edgetool.errors import ConfigError, ModelError
+from edgetool.runner import Feeds, Runner
 from edgetool.signature import DimRange, Signature
 from edgetool.validate.compare import compare
 from edgetool.validate.comparison import Comparison

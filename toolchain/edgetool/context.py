@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from edgetool.artifact import Facts
-
-if TYPE_CHECKING:
-    from edgetool.backends.base import Feeds, Runner
+from edgetool.runner import Feeds, Runner
 
 
 class CalibrationSet(Protocol):

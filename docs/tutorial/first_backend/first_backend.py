@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 from pydantic import Field
 
 from edgetool.artifact import Engine, Model
-from edgetool.backends.base import Availability, Backend, BackendOptions, Feeds, Placement, Runner, Support
+from edgetool.backends.base import Availability, Backend, BackendOptions, Placement, Support
 from edgetool.backends.feeds import checked_feeds
 from edgetool.context import BuildContext
 from edgetool.errors import ConfigError, IntegrityError
 from edgetool.graph import load, node_label
 from edgetool.plugin import BackendInfo, hookimpl
 from edgetool.problem import Problem
+from edgetool.runner import Feeds, Runner
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     import onnx
 
-    from edgetool.backends.base import Feeds
+    from edgetool.runner import Feeds
 
 
 class Calibration:

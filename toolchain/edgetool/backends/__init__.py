@@ -6,14 +6,13 @@ from edgetool.backends.base import (
     Backend,
     BackendOptions,
     Evidence,
-    Feeds,
     Legalization,
     NodeEvidence,
     Placement,
-    Runner,
     Support,
 )
 from edgetool.context import BuildContext
+from edgetool.runner import Feeds, Runner
 
 __all__ = [
     "AnyBackend",

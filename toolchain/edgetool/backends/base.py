@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import pydantic
 
 from edgetool.artifact import Engine, Facts, JsonValue, Model
 from edgetool.context import BuildContext
 from edgetool.problem import Problem
-from edgetool.signature import Signature
+from edgetool.runner import Runner
 
 if TYPE_CHECKING:
-    import numpy as np
-
-Feeds: TypeAlias = "Mapping[str, np.ndarray[Any, Any]]"
-"""Tensor name to array: what goes into a Runner, and what comes out."""
+    pass
 
 
 class BackendOptions(pydantic.BaseModel):
@@ -133,28 +128,6 @@ class Evidence:
         for node in self.nodes:
             counts[node.precision] = counts.get(node.precision, 0) + 1
         return counts
-
-
-class Runner(ABC):
-    """An opened engine. A context manager; `infer` may be called any number of times, from one thread."""
-
-    signature: Signature
-
-    @abstractmethod
-    def infer(self, feeds: Feeds) -> dict[str, np.ndarray[Any, Any]]:
-        """Run once. Feeds and results are name -> array; results hold every output of the signature."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Give back the device memory. Closing twice is harmless."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 OptionsT = TypeVar("OptionsT", bound=BackendOptions)

@@ -10,7 +10,7 @@ from edgetool.signature import Signature, TensorSpec
 if TYPE_CHECKING:
     import numpy as np
 
-    from edgetool.backends.base import Feeds
+    from edgetool.runner import Feeds
 
 
 def checked_feeds(signature: Signature, feeds: Feeds, *, where: str) -> dict[str, np.ndarray[Any, Any]]:

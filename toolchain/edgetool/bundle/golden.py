@@ -19,7 +19,7 @@ from edgetool.errors import IntegrityError
 if TYPE_CHECKING:
     import numpy as np
 
-    from edgetool.backends.base import Feeds
+    from edgetool.runner import Feeds
 
 INDEX = "index.json"
 SCHEMA_VERSION = 1

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgetool.backends.base import Backend
 from edgetool.bundle.read import Bundle
-from edgetool.engine.remote import EngineFile
+from edgetool.engine.desk import EngineFile
 from edgetool.errors import DeviceError, UnavailableError
 from edgetool.host import thread_count
 from edgetool.plugin.manager import Plugins, install_hint, load_class, missing_requirements

@@ -8,6 +8,7 @@ from pathlib import Path
 import pydantic
 
 from edgetool.engine.deliver import deliver
+from edgetool.engine.desk import EngineFile
 from edgetool.engine.events import BuildFinished, BuildStarted, StepFinished, Warned
 from edgetool.engine.fingerprint import code_digest
 from edgetool.engine.history import save_history
@@ -23,7 +24,6 @@ from edgetool.engine.pipeline import (
     read_data,
 )
 from edgetool.engine.plan import BuildPlan, PlannedBackend
-from edgetool.engine.remote import EngineFile
 from edgetool.engine.services import Services, threads_for
 from edgetool.engine.stepper import Stepper, StepRequest
 from edgetool.engine.summary import finish

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import pydantic
 
 from edgetool.artifact import Model
 from edgetool.config.schema import PreprocessTable
 from edgetool.signature import Signature
+
+Result: TypeAlias = dict[str, Any]
+"""What a task answers, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)

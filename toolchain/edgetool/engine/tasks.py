@@ -6,19 +6,20 @@ Importing this module is cheap: the parent builds requests with it, the child do
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import pydantic
 
 from edgetool.artifact import Engine, JsonValue
-from edgetool.backends.base import Backend, Feeds, Runner
+from edgetool.backends.base import Backend
 from edgetool.context import BuildContext, ImportContext, PassContext
-from edgetool.engine.remote import Desk, EngineFile, TensorsAt
-from edgetool.engine.requests import DataRequest, ModelFile, Plug, request_json
+from edgetool.engine.desk import EngineFile, Talk, TensorsAt
+from edgetool.engine.reference import open_reference
+from edgetool.engine.requests import DataRequest, ModelFile, Plug, Result
+from edgetool.engine.samples import LazySamples, open_data
 from edgetool.engine.trial import (
     BenchTask,
     MeasureTask,
@@ -29,26 +30,14 @@ from edgetool.engine.trial import (
     run_self_test,
     run_validate,
 )
-from edgetool.errors import ConfigError, EdgetoolError, ModelError, UnavailableError
+from edgetool.errors import EdgetoolError, ModelError, UnavailableError
 from edgetool.importers.base import Importer, ImportRequest, Source
 from edgetool.passes.base import Pass
 from edgetool.plugin.manager import load_object
 from edgetool.signature import Signature
 
 if TYPE_CHECKING:
-    from edgetool.validate.data import Dataset
-
-REFERENCE_BACKEND = "onnxruntime"
-_REFERENCE = "edgetool_onnxruntime.reference"
-
-
-@dataclass(frozen=True, slots=True)
-class Talk:
-    """How a task speaks while it works, and what stays open in its process between two tasks."""
-
-    progress: Callable[[int, int, str], None]
-    note: Callable[[str], None]
-    desk: Desk
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,82 +92,6 @@ class BuildTask:
     directory: Path
     threads: int
     facts: dict[str, Any] = field(default_factory=dict)
-
-
-Result: TypeAlias = dict[str, Any]
-
-
-def open_reference(path: Path, threads: int) -> Runner:
-    """Open an ONNX file in the reference runtime. Raises `UnavailableError` where it is not installed."""
-    import importlib
-
-    try:
-        module = importlib.import_module(_REFERENCE)
-        runner: Runner = module.open_onnx(path, threads)
-    except ImportError as error:
-        raise UnavailableError(
-            "reference-missing",
-            f"the reference runtime is not installed: {error}",
-            hint="pip install 'edgetool[onnxruntime]'",
-        ) from error
-    return runner
-
-
-def open_data(
-    request: DataRequest, signature: Signature, desk: Desk, *, fixed: Mapping[str, Any] | None = None
-) -> Dataset:
-    """Open samples, or return those that this process has open already: drawing them may be slow.
-
-    Args:
-        request: where they come from.
-        signature: what they must fit.
-        desk: of this process.
-        fixed: inputs that `specialize` turned into constants; samples may still hold them.
-    """
-    from edgetool.validate.data import open_dataset
-
-    source = request_json(replace(request, digest=None))
-    key = json.dumps([source, [spec.to_json() for spec in signature.inputs], fixed])
-    if key not in desk.datasets:
-        desk.datasets[key] = open_dataset(
-            request.spec,
-            root=request.root,
-            signature=signature,
-            preprocess=request.preprocess,
-            limit=request.limit,
-            role=request.role,
-            fixed=fixed,
-        )
-    found = desk.datasets[key]
-    if request.digest is not None and not fixed and found.digest != request.digest:
-        raise ConfigError(
-            "data-changed",
-            "reading the samples a second time gave other samples",
-            where=request.spec,
-            hint="seed what is random in the data function, and leave the files alone during a build",
-        )
-    return found
-
-
-class LazySamples:
-    """The user's samples, opened when the importer first looks: by then it has checked the declared inputs itself."""
-
-    def __init__(self, request: DataRequest, signature: Signature, desk: Desk) -> None:
-        self._request, self._signature, self._desk = request, signature, desk
-
-    def _open(self) -> Dataset:
-        return open_data(self._request, self._signature, self._desk)
-
-    @property
-    def count(self) -> int:
-        return self._open().count
-
-    @property
-    def digest(self) -> str:
-        return self._open().digest
-
-    def __iter__(self) -> Iterator[Feeds]:
-        return iter(self._open())
 
 
 def run_import(task: ImportTask, talk: Talk) -> Result:

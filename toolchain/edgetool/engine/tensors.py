@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgetool.backends.base import Feeds
+from edgetool.runner import Feeds
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,17 +10,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgetool.backends.base import Feeds, Runner
 from edgetool.config.schema import BudgetTable
+from edgetool.engine.desk import EngineFile, Talk, time_runs
 from edgetool.engine.isolate import Children, Limits
-from edgetool.engine.remote import EngineFile, RemoteRunner, time_runs
-from edgetool.engine.requests import DataRequest, ModelFile, request_json
+from edgetool.engine.reference import open_reference
+from edgetool.engine.remote import RemoteRunner
+from edgetool.engine.requests import DataRequest, ModelFile, Result, request_json
+from edgetool.engine.samples import open_data
+from edgetool.runner import Feeds, Runner
 from edgetool.signature import Signature
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from edgetool.engine.tasks import Result, Talk
     from edgetool.validate.data import Dataset
 
 
@@ -100,8 +102,6 @@ class CompletedRunner(Runner):
 @contextmanager
 def open_pair(task: ValidateTask | MeasureTask) -> Iterator[tuple[RemoteRunner, CompletedRunner]]:
     """The engine in a child and the reference in this process."""
-    from edgetool.engine.tasks import open_reference
-
     group = Children()
     limits = Limits(task.seconds, task.memory)
     with (
@@ -118,7 +118,6 @@ def open_pair(task: ValidateTask | MeasureTask) -> Iterator[tuple[RemoteRunner, 
 def run_validate(task: ValidateTask, talk: Talk) -> Result:
     """Compare, keep golden inputs and outputs for the device's self-test, and measure while both are open."""
     from edgetool.bundle.golden import write_golden
-    from edgetool.engine.tasks import open_data
     from edgetool.validate.compare import compare
     from edgetool.validate.metrics import open_metric
 

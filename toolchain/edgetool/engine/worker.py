@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from edgetool.engine.cache import host_error
-from edgetool.engine.remote import Desk
-from edgetool.engine.tasks import TASKS, Talk
+from edgetool.engine.desk import Desk, Talk
+from edgetool.engine.tasks import TASKS
 from edgetool.errors import EdgetoolError, HostError, UnavailableError
 
 _PR_SET_PDEATHSIG = 1

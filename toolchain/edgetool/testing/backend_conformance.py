@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from edgetool.artifact import Engine, Facts, Model
-from edgetool.backends.base import AnyBackend, Availability, Evidence, Runner
+from edgetool.backends.base import AnyBackend, Availability, Evidence
 from edgetool.context import BuildContext
 from edgetool.errors import EdgetoolError
 from edgetool.graph import load
 from edgetool.graph.walk import graphs
+from edgetool.runner import Runner
 from edgetool.signature import Point
 from edgetool.testing.interpreter import open_with_interpreter
 from edgetool.testing.models import MakeModel, foreign_operator, tiny_branches, tiny_cnn, tiny_lstm, tiny_mlp, tiny_text

@@ -16,23 +16,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from edgetool.artifact import Engine, Model
-from edgetool.backends.base import (
-    Availability,
-    Backend,
-    BackendOptions,
-    Evidence,
-    Feeds,
-    NodeEvidence,
-    Placement,
-    Runner,
-    Support,
-)
+from edgetool.backends.base import Availability, Backend, BackendOptions, Evidence, NodeEvidence, Placement, Support
 from edgetool.backends.feeds import checked_feeds
 from edgetool.context import BuildContext
 from edgetool.errors import ConfigError, IntegrityError, ModelError
 from edgetool.graph import files, load, node_label, read_signature
 from edgetool.graph.walk import subgraphs
 from edgetool.problem import Problem
+from edgetool.runner import Feeds, Runner
 from edgetool.signature import Signature
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import pytest
 
 from edgetool.artifact import Model
-from edgetool.backends.base import Runner
 from edgetool.context import PassContext
 from edgetool.graph import digest, read_model
 from edgetool.passes.base import AnyPass, PassResult
+from edgetool.runner import Runner
 from edgetool.signature import Point, Signature
 from edgetool.testing.interpreter import open_with_interpreter
 from edgetool.testing.models import MakeModel, tiny_cnn, tiny_lstm, tiny_mlp

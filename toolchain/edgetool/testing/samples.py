@@ -12,7 +12,7 @@ from edgetool.signature import Point, Signature, TensorSpec
 if TYPE_CHECKING:
     import numpy as np
 
-    from edgetool.backends.base import Feeds
+    from edgetool.runner import Feeds
 
 _FEW = 4
 """Integers are drawn below this, so that they are valid indices into any table worth the name."""

@@ -21,7 +21,7 @@ from edgetool.validate.shapes import trial_feeds
 from edgetool.validate.tolerance import Tolerance, tolerance_of
 
 if TYPE_CHECKING:
-    from edgetool.backends.base import Feeds, Runner
+    from edgetool.runner import Feeds, Runner
 
 STRETCH_MODELS = 8
 """How many of the user's samples are stretched to other shapes."""

@@ -20,7 +20,7 @@ from edgetool.validate.sources import FunctionSource, Source, open_source
 from edgetool.validate.usercode import UserFunction, is_function_spec
 
 if TYPE_CHECKING:
-    from edgetool.backends.base import Feeds
+    from edgetool.runner import Feeds
 
 KEEP_BYTES = 64 << 20
 """Data sets up to this size stay in memory after the first reading; larger ones are read again each time."""

@@ -12,7 +12,7 @@ from edgetool.artifact import JsonValue
 from edgetool.validate.difference import rounded
 
 if TYPE_CHECKING:
-    from edgetool.backends.base import Feeds
+    from edgetool.runner import Feeds
 
 WINDOWS = 20
 """Windows each that the time is meant for; a window is a few runs in a row."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import os
 import site
@@ -105,6 +106,7 @@ def _installed(path: str) -> bool:
     return path.startswith(_installation())
 
 
+@functools.cache
 def _installation() -> tuple[str, ...]:
     """Folders of installed code: their versions, not their bytes, stand for them."""
     names = ("stdlib", "platstdlib", "purelib", "platlib")

@@ -11,7 +11,7 @@ from edgetool.validate.samples import Array
 from edgetool.validate.tolerance import SAME
 
 if TYPE_CHECKING:
-    from edgetool.backends.base import Feeds, Runner
+    from edgetool.runner import Feeds, Runner
 
 Outputs: TypeAlias = dict[str, Array]
 """By name, in the order of the reference's signature; the arrays are nobody else's."""

@@ -12,7 +12,7 @@ from edgetool.validate.fit import numpy_dtype
 from edgetool.validate.samples import Array
 
 if TYPE_CHECKING:
-    from edgetool.backends.base import Feeds
+    from edgetool.runner import Feeds
 
 Origin: TypeAlias = Literal["evaluation", "stretched", "random"]
 """Where the values of a feed come from."""

@@ -1,0 +1,25 @@
+"""The reference runtime: the one plugin that the core names, by its loader."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from edgetool.errors import UnavailableError
+from edgetool.runner import Runner
+
+_REFERENCE = "edgetool_onnxruntime.reference"
+
+
+def open_reference(path: Path, threads: int) -> Runner:
+    """Open an ONNX file in the reference runtime. Raises `UnavailableError` where it is not installed."""
+    try:
+        module = importlib.import_module(_REFERENCE)
+        runner: Runner = module.open_onnx(path, threads)
+    except ImportError as error:
+        raise UnavailableError(
+            "reference-missing",
+            f"the reference runtime is not installed: {error}",
+            hint="pip install 'edgetool[onnxruntime]'",
+        ) from error
+    return runner
