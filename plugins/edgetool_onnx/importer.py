@@ -40,7 +40,7 @@ class OnnxImporter(Importer[OnnxOptions]):
         from edgetool.graph.check import check_proto
         from edgetool.graph.load import load
         from edgetool.graph.opset import convert_opset, opset_of
-        from edgetool.graph.signature import read_model, read_signature
+        from edgetool.graph.signature import complete_outputs, read_model, read_signature
         from edgetool.graph.weights import check_weights
         from edgetool_onnx.declared import check_dimensions, declare
 
@@ -48,6 +48,7 @@ class OnnxImporter(Importer[OnnxOptions]):
         where = str(path)
         proto = load(path, weights=False)
         changed = declare(proto, request, where=where)
+        changed |= complete_outputs(proto)
         check_dimensions(read_signature(proto, where=where), request)
         check_weights(proto, path.parent, where=where)
         source_opset = opset_of(proto)

@@ -269,3 +269,10 @@ def test_an_input_of_unknown_rank_can_be_declared(importing: Importing) -> None:
     proto.graph.input[0].type.tensor_type.ClearField("shape")
     result = importing(proto, _declared("n", 4))
     assert result.model.signature.inputs[0].shape == ("n", 4)
+
+
+def test_an_output_without_type_gets_the_inferred_one(importing: Importing) -> None:
+    proto = linear()
+    proto.graph.output[0].ClearField("type")
+    result = importing(proto, ImportRequest(dims=BATCH))
+    assert result.model.signature.outputs[0].shape == ("batch", 4)

@@ -32,13 +32,23 @@ def test_upwards_computes_the_same(opset: int, tmp_path: Path) -> None:
     np.testing.assert_array_equal(run(source, {"x": x})[0], run(tmp_path / "b.onnx", {"x": x})[0])
 
 
-def test_external_weights_metadata_and_inputs_survive(tmp_path: Path) -> None:
+def test_softmax_over_an_inner_axis_keeps_its_old_meaning_upwards(tmp_path: Path) -> None:
+    node = helper.make_node("Softmax", ["x"], ["y"], axis=1)
+    proto = model([node], {"x": [2, 3, 4]}, {"y": [2, 3, 4]}, opset=12)
+    path = written(proto, tmp_path / "old.onnx")
+    save(convert_opset(graph.load(path), 17, where="m"), tmp_path / "new.onnx")
+    x = np.random.default_rng(0).standard_normal((2, 3, 4), dtype=np.float32)
+    np.testing.assert_allclose(run(tmp_path / "new.onnx", {"x": x})[0], run(path, {"x": x})[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("opset", [12, 20])
+def test_external_weights_metadata_and_inputs_survive(opset: int, tmp_path: Path) -> None:
     path = with_external_weight(tmp_path)
     proto = graph.load(path, weights=False)
     prop = proto.metadata_props.add()
     prop.key, prop.value = "character", "abc"
     before = [value.name for value in proto.graph.input]
-    converted = convert_opset(proto, 20, where="m")
+    converted = convert_opset(proto, opset, where="m")
     assert [(p.key, p.value) for p in converted.metadata_props] == [("character", "abc")]
     assert [value.name for value in converted.graph.input] == before
     save(converted, tmp_path / "out.onnx", folder=tmp_path)

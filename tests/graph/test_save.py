@@ -109,7 +109,11 @@ def test_no_room_is_the_hosts_fault(tmp_path: Path) -> None:
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    with pytest.raises(HostError, match="No space left"), written_aside(tmp_path / "m.onnx"):
-        with Path("/dev/full").open("wb", buffering=0) as full:
-            full.write(b"x")
+    full = Path("/dev/full")
+    with (
+        pytest.raises(HostError, match="No space left"),
+        written_aside(tmp_path / "m.onnx"),
+        full.open("wb", buffering=0) as file,
+    ):
+        file.write(b"x")
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Moves a model to another opset with onnx's version converter; weights stay out of its way."""
+"""Moves a model to another opset: up with onnx's version converter, down by our own rules; weights stay aside."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from edgetool.errors import ModelError
+from edgetool.graph.downgrade import OLDEST_TARGET, downgrade
 from edgetool.graph.external_data import is_external
 from edgetool.graph.structure import OLDEST_OPSET
 from edgetool.graph.walk import graphs, node_label
@@ -47,14 +48,42 @@ def convert_opset(model: onnx.ModelProto, opset: int, *, where: str) -> onnx.Mod
     if model.functions:  # the converter does not look inside functions
         model = onnx.inliner.inline_local_functions(model)
     large = _detach(model)
-    try:
-        converted = onnx.version_converter.convert_version(model, opset)
-    except RuntimeError as error:  # the C++ converter knows no other kind; ConvertError is one
-        raise _refusal(model, opset, str(error), where) from error
-    _attach(converted, large)
-    del converted.metadata_props[:]
-    converted.metadata_props.extend(model.metadata_props)
-    return converted
+    if max(opset, OLDEST_TARGET) < opset_of(model):
+        model = _lowered(model, max(opset, OLDEST_TARGET), where)
+    if opset != opset_of(model):
+        metadata = list(model.metadata_props)
+        try:
+            model = onnx.version_converter.convert_version(model, opset)
+        except RuntimeError as error:  # the C++ converter knows no other kind; ConvertError is one
+            raise _refusal(model, opset, str(error), where) from error
+        del model.metadata_props[:]
+        model.metadata_props.extend(metadata)
+    _attach(model, large)
+    return model
+
+
+def _lowered(model: onnx.ModelProto, opset: int, where: str) -> onnx.ModelProto:
+    """The model in an older opset by our own rules.
+
+    onnx's converter is not asked, where they end: downwards it turns a Softmax over an inner axis into another one
+    without a word (1.23).
+    """
+    import onnx
+    import onnx.shape_inference
+
+    if obstacle := downgrade(model, opset):
+        place = f"{where}: node {obstacle.node}"
+        raise ModelError("opset-conversion-failed", obstacle.reason, where=place, hint=_HINT)
+    try:  # the older versions may not take the types at hand, which only inference finds out
+        onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    except onnx.shape_inference.InferenceError as error:
+        raise ModelError(
+            "opset-conversion-failed",
+            f"opset {opset} does not take the types of this model: {str(error).splitlines()[-1]}",
+            where=where,
+            hint=_HINT,
+        ) from error
+    return model
 
 
 def _detach(model: onnx.ModelProto) -> list[onnx.TensorProto]:

@@ -56,6 +56,21 @@ def read_signature(proto: onnx.ModelProto, dims: Mapping[str, DimRange] | None =
     return Signature(inputs, outputs, known)
 
 
+def complete_outputs(proto: onnx.ModelProto) -> bool:
+    """Write the inferred types of outputs that have none into the graph; onnx.checker wants them there.
+
+    Returns:
+        True when the graph changed.
+    """
+    inferred = _outputs(proto)
+    changed = False
+    for value, found in zip(proto.graph.output, inferred, strict=True):
+        if not _is_complete(value) and _is_complete(found):
+            value.CopyFrom(found)
+            changed = True
+    return changed
+
+
 def _input(value: onnx.ValueInfoProto, where: str) -> TensorSpec:
     spec = _spec(value, where)
     shape = tuple(f"{spec.name}_dim{axis}" if dim is None else dim for axis, dim in enumerate(spec.shape))
