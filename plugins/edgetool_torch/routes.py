@@ -172,10 +172,6 @@ def _through_tracing(job: Job) -> Export:
     import torch
 
     network = job.network
-    if network.form == "module" and (reads := job.value_reads()):
-        raise RejectedError(
-            "tracing would keep only the path that the example takes: a value of a tensor decides in Python", reads[0]
-        )
     order = network.calling.input_order
     module, arguments = _traceable(network, [job.example[name] for name in order])
     path = job.scratch / "traced.onnx"
@@ -190,11 +186,13 @@ def _through_tracing(job: Job) -> Export:
             dynamic_axes=_dynamic_axes(network),
             opset_version=job.opset,
         )
-    model = ir.load(path)
-    lines = {
-        f"{row.filename}:{row.lineno}": None for row in caught if _is_tracer_warning(row) and is_users(row.filename)
-    }
-    return Export(model, assumptions=tuple(lines))
+    decided = [row for row in caught if _is_decision(row)]
+    if decided and network.form == "module" and (reads := job.value_reads()):
+        raise RejectedError(
+            "tracing keeps only the path that the example takes: a value of a tensor decides in Python", reads[0]
+        )
+    lines = {f"{row.filename}:{row.lineno}": None for row in decided if is_users(row.filename)}
+    return Export(ir.load(path), assumptions=tuple(lines))
 
 
 ROUTES = (
@@ -313,7 +311,9 @@ def _traceable(network: Network, tensors: Sequence[torch.Tensor]) -> tuple[Any, 
     return Flat().eval(), tensors
 
 
-def _is_tracer_warning(row: Any) -> bool:
+def _is_decision(row: Any) -> bool:
+    """True for a warning that Python decided something outside of PyTorch's own layers, which decide on sizes only."""
     import torch
 
-    return issubclass(row.category, torch.jit.TracerWarning)
+    inside = str(Path(torch.__file__).parent)
+    return issubclass(row.category, torch.jit.TracerWarning) and not row.filename.startswith(inside)

@@ -38,8 +38,9 @@ def export(name: str, network: Network, scratch: Path) -> Export:
     return route.export(job)
 
 
-@pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("route", ["torch.export", "dynamo"])
+@pytest.mark.parametrize(
+    ("route", "bidirectional"), [("torch.export", False), ("torch.export", True), ("dynamo", False)]
+)
 def test_torch_export_freezes_the_length_of_a_gru_and_is_caught(
     tmp_path: Path, route: str, bidirectional: bool
 ) -> None:
