@@ -148,6 +148,7 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
         insert_pairs(proto.graph, placement, seen.ranges)
         write_ranges(proto, {tensor: seen.ranges[tensor] for tensor in seen.to_record})
         proto.graph.ClearField("value_info")
+        quantized = counts(placement)
         target = workdir / "model.onnx"
         save(proto, target)
         check_proto(target, where=str(model.path))
@@ -155,7 +156,7 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
             read_model(target, model.signature.dims),
             changed=True,
             facts={
-                **counts(placement),
+                **quantized,
                 "smoothed": smoothed,
                 "biases_corrected": corrected,
                 "calibrator": self._calibrator(placement),
