@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Mapping
 
 import edgetool
@@ -39,6 +40,7 @@ def deliver(plan: BuildPlan, candidate: Candidate, proof: Proof, stepper: Steppe
         ConfigError: something else is in the bundle's place.
         HostError: disk full, permission denied.
     """
+    started = time.monotonic()
     engine = candidate.engine
     size = sum(path.stat().st_size for path in engine.directory.rglob("*") if path.is_file())
     verdicts = judge(plan.target.budget, measured(plan, candidate, proof, size=size))
@@ -53,7 +55,7 @@ def deliver(plan: BuildPlan, candidate: Candidate, proof: Proof, stepper: Steppe
             measurements=_measurements(proof, verdicts),
         ),
     )
-    stepper.tell(StepFinished(plan.target.name, "bundle", 0.0, not written.renewed))
+    stepper.tell(StepFinished(plan.target.name, "bundle", time.monotonic() - started, not written.renewed))
     return Delivery(written.path, written.content_digest, size, verdicts, findings, written.renewed)
 
 
