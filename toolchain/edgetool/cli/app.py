@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from edgetool.cli.bench import bench
@@ -13,6 +15,7 @@ from edgetool.cli.doctor import doctor
 from edgetool.cli.explain import explain
 from edgetool.cli.init import init
 from edgetool.cli.inspect import inspect
+from edgetool.cli.options import flag
 from edgetool.cli.plugins import plugins
 from edgetool.cli.targets import targets
 from edgetool.cli.validate import validate
@@ -20,22 +23,34 @@ from edgetool.cli.verify import verify
 
 app = typer.Typer(
     name="edgetool",
-    help="From a trained network to a validated, compressed, hardware-specific engine in a firmware-ready bundle.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
-app.command("init")(init)
-app.command("doctor")(doctor)
-app.add_typer(targets, name="targets")
-app.command("inspect")(inspect)
-app.command("check")(check)
-app.command("convert")(convert)
-app.command("compress")(compress)
-app.command("build")(build)
-app.command("validate")(validate)
-app.command("bench")(bench)
-app.command("verify")(verify)
-app.command("plugins")(plugins)
-app.add_typer(cache, name="cache")
-app.command("explain")(explain)
+
+@app.callback(invoke_without_command=True)
+def edgetool(version: Annotated[bool, flag("--version", help="Print the version and exit.")] = False) -> None:
+    """From a trained network to a validated, compressed, hardware-specific engine in a firmware-ready bundle."""
+    if version:
+        from edgetool import __version__
+
+        print(f"edgetool {__version__}")
+        raise typer.Exit
+
+
+_PROJECT, _MODELS, _BUNDLES, _ITSELF = "Project", "Models", "Bundles", "edgetool itself"
+
+app.command("init", rich_help_panel=_PROJECT)(init)
+app.command("doctor", rich_help_panel=_PROJECT)(doctor)
+app.add_typer(targets, name="targets", rich_help_panel=_PROJECT)
+app.command("inspect", rich_help_panel=_MODELS)(inspect)
+app.command("check", rich_help_panel=_MODELS)(check)
+app.command("convert", rich_help_panel=_MODELS)(convert)
+app.command("compress", rich_help_panel=_MODELS)(compress)
+app.command("build", rich_help_panel=_MODELS)(build)
+app.command("validate", rich_help_panel=_BUNDLES)(validate)
+app.command("bench", rich_help_panel=_BUNDLES)(bench)
+app.command("verify", rich_help_panel=_BUNDLES)(verify)
+app.command("plugins", rich_help_panel=_ITSELF)(plugins)
+app.add_typer(cache, name="cache", rich_help_panel=_ITSELF)
+app.command("explain", rich_help_panel=_ITSELF)(explain)

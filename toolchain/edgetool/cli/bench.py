@@ -21,14 +21,15 @@ Against = Annotated[
 
 def bench(
     bundle: BundlePath,
-    against: Annotated[
-        Path | None, typer.Option("--against", metavar="BUNDLE", help="Another bundle to time in turns.")
-    ] = None,
+    against: Against = None,
     latency_time: LatencyTime = "2s",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Time the engine of BUNDLE, in turns with another one, or with itself to show how noisy the machine is."""
+    """Time the engine of a bundle, in turns with another one.
+
+    Alone it is timed in turns with itself, which shows how noisy the machine is.
+    """
     import pydantic
 
     from edgetool.cli.options import seconds_option

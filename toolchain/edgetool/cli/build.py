@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgetool.cli.options import Allow, File, Json, LatencyTime, Quiet, Set, Source, Targets, Trust
+from edgetool.cli.options import Allow, File, Json, LatencyTime, Quiet, Set, Source, Targets, Trust, flag
 from edgetool.cli.output import Output
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from edgetool.engine.plan import BuildPlan
 
 OutputDir = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder that bundles are written into.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Targets to build side by side.")]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither use nor fill the cache.")]
-Locked = Annotated[bool, typer.Option("--locked", help="Exit 8 if anything differs from edgetool.lock.")]
-UpdateLock = Annotated[bool, typer.Option("--update-lock", help="Write what was used into edgetool.lock.")]
-Remeasure = Annotated[bool, typer.Option("--remeasure", help="Measure the latency again.")]
+DryRun = Annotated[bool, flag("--dry-run", help="Print the plan and stop.")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Targets to build side by side.")]
+NoCache = Annotated[bool, flag("--no-cache", help="Neither use nor fill the cache.")]
+Locked = Annotated[bool, flag("--locked", help="Exit 8 if anything differs from edgetool.lock.")]
+UpdateLock = Annotated[bool, flag("--update-lock", help="Write what was used into edgetool.lock.")]
+Remeasure = Annotated[bool, flag("--remeasure", help="Measure the latency again.")]
 
 
 def build(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgetool.cli.options import Json, Quiet
+from edgetool.cli.options import Json, Quiet, flag
 from edgetool.cli.output import Output
 from edgetool.errors import ConfigError, IntegrityError
 
@@ -45,7 +45,10 @@ def why(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say why the last build of TARGET ran steps again: what differs from the build before."""
+    """Say why the last build of a target ran steps again.
+
+    Lists what differs from the last build that was not the same, step by step.
+    """
     from edgetool.engine.history import compare_builds, difference
 
     store = _open()
@@ -66,15 +69,20 @@ def why(
 
 @cache.command("gc")
 def collect(
-    max_size: Annotated[str, typer.Option("--max-size", help='Keep at most this much, e.g. "1GiB".')] = "5GiB",
+    max_size: Annotated[
+        str, typer.Option("--max-size", metavar="SIZE", help='Keep at most this much, e.g. "1GiB".')
+    ] = "5GiB",
     max_age: Annotated[
-        str | None, typer.Option("--max-age", help='Remove what was unused longer, e.g. "720h".')
+        str | None, typer.Option("--max-age", metavar="TIME", help='Remove what was unused longer, e.g. "720h".')
     ] = None,
-    damaged: Annotated[bool, typer.Option("--damaged", help="Remove damaged entries too; reads every file.")] = False,
+    damaged: Annotated[bool, flag("--damaged", help="Remove damaged entries too; reads every file.")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Remove what was longest unused, what killed builds left behind, and old logs."""
+    """Remove what was longest unused, and what killed builds left.
+
+    Old logs go, too. What a running build uses stays.
+    """
     from edgetool.config.units import byte_count, format_bytes, seconds
     from edgetool.engine.collect import collect_garbage
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from edgetool.cli.options import File, Json, Quiet, Set, Source, Target, Trust
+from edgetool.cli.options import File, Json, Quiet, Set, Source, Target, Trust, flag
 from edgetool.cli.output import Output
 from edgetool.errors import ConfigError
 
@@ -16,7 +14,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 12
 
-AllNodes = Annotated[bool, typer.Option("--all", help="List every node, not only those that are refused or elsewhere.")]
+AllNodes = Annotated[bool, flag("--all", help="List every node, not only those that are refused or elsewhere.")]
 
 
 def check(
@@ -29,7 +27,10 @@ def check(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say for each node where TARGET would run it, or why it cannot. Nothing is built."""
+    """Say for each node where it would run, or why it cannot.
+
+    The passes are run and the backend of TARGET is asked; nothing is built.
+    """
     from edgetool.cli.project import open_project, services
     from edgetool.engine.pipeline import apply_passes, ask_support, refusal
     from edgetool.engine.plan import plan

@@ -41,7 +41,7 @@ def compress(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Import SOURCE, apply the target's recipe and write the typed ONNX model."""
+    """Import SOURCE, apply the recipe and write the typed ONNX model."""
     _run(source, output_path, file, target, overrides, Output(json, quiet), trusted=trust_source, compress=True)
 
 

@@ -7,7 +7,10 @@ from edgetool.cli.output import Output
 
 
 def doctor(file: File = None, json: Json = False, quiet: Quiet = False) -> None:
-    """Examine this machine: Python, threads, memory, cache, plugins, backends. Changes nothing; always exits 0."""
+    """Examine this machine, and say how to get what is missing.
+
+    Python, threads, memory, cache, plugins, backends and targets. Changes nothing; always exits 0.
+    """
     from edgetool.cli.table import table
     from edgetool.doctor import diagnose
 

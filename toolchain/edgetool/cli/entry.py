@@ -26,3 +26,15 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         output.error(InterruptedByUserError("interrupted-by-user", "interrupted; nothing half-written was kept"))
         sys.exit(InterruptedByUserError.exit_code)
+    except Exception as error:  # noqa: BLE001 - the outermost boundary: whatever arrives here is a bug
+        import traceback
+
+        traceback.print_exception(error)
+        output.error(
+            EdgetoolError(
+                "unexpected-exception",
+                f"this is a bug in edgetool: {type(error).__name__}: {error}",
+                hint="please report it with the lines above and with what `edgetool doctor` prints",
+            )
+        )
+        sys.exit(EdgetoolError.exit_code)

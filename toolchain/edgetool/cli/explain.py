@@ -12,12 +12,12 @@ from edgetool.cli.output import Output
 
 def explain(
     code: Annotated[
-        str | None, typer.Argument(metavar="[CODE]", help="As in `error[CODE]`; all are listed without.")
+        str | None, typer.Argument(metavar="CODE", help="The word in `error[...]`; all codes are listed without.")
     ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Explain an error code: what it means, usual causes, how to fix it."""
+    """Explain an error code: what it means, and how to fix it."""
     from edgetool import explain as pages
 
     output = Output(json, quiet)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgetool.cli.options import DEFAULT_FILE, File, Json, Quiet
+from edgetool.cli.options import DEFAULT_FILE, File, Json, Quiet, flag
 from edgetool.cli.output import Output
 from edgetool.errors import ConfigError
 
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_BOARD = "@generic/cpu"
 
-Model = Annotated[
-    str | None, typer.Argument(metavar="[MODEL]", help="A model file, or module:function; it becomes `source`.")
-]
+Model = Annotated[str | None, typer.Argument(metavar="MODEL", help="Model file or module:function; becomes `source`.")]
 Wanted = Annotated[
     list[str] | None,
     typer.Option("--target", "-t", metavar="WHAT", help="A backend, @vendor/board, or NAME=@vendor/board; repeatable."),
@@ -34,11 +32,13 @@ Calibration = Annotated[
     str | None, typer.Option("--calibration", metavar="DATA", help="Folder, .npz or module:function; makes it int8.")
 ]
 Evaluation = Annotated[
-    str | None, typer.Option("--evaluation", metavar="DATA", help="Labelled samples, in the same forms.")
+    str | None, typer.Option("--evaluation", metavar="DATA", help="Labelled samples to judge by, in the same forms.")
 ]
-Metric = Annotated[str | None, typer.Option("--metric", metavar="NAME", help="top1, ... or module:function.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing, also on a terminal.")]
+Metric = Annotated[
+    str | None, typer.Option("--metric", metavar="NAME", help="How samples are judged: top1, ... or module:function.")
+]
+Force = Annotated[bool, flag("--force", help="Replace an existing file.")]
+Yes = Annotated[bool, flag("--yes", "-y", help="Ask nothing, also on a terminal.")]
 
 
 def init(
@@ -53,7 +53,10 @@ def init(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write targets.toml: the model's inputs, the hardware, recipes and budgets to start from."""
+    """Write a targets.toml to start from.
+
+    It declares the model's inputs, the hardware, recipes and budgets. Questions are asked on a terminal only.
+    """
     from edgetool.config.draft import Draft, render
     from edgetool.plugin.manager import load_plugins
 

@@ -25,7 +25,10 @@ def inspect(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show a model's signature, operators, parameters, MACs and memory, or a bundle's manifest."""
+    """Show what is in a model or a bundle.
+
+    Of a model: inputs and outputs, operators, parameters, multiply-accumulates, memory. Of a bundle: its manifest.
+    """
     output = Output(json, quiet)
     if not path.exists():
         raise ConfigError("source-not-found", "there is no such file or bundle", where=str(path))

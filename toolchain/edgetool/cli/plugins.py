@@ -7,7 +7,7 @@ from edgetool.cli.output import Output
 
 
 def plugins(json: Json = False, quiet: Quiet = False) -> None:
-    """List plugins: what each offers, what it needs, and why it does not load."""
+    """List what plugins offer, what it needs, and what is broken."""
     from edgetool.plugin.manager import install_hint, load_plugins, missing_requirements
 
     found = load_plugins()

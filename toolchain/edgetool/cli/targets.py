@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgetool.cli.options import DEFAULT_FILE, File, Json, Quiet, Set
+from edgetool.cli.options import DEFAULT_FILE, File, Json, Quiet, Set, flag
 from edgetool.cli.output import Output
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ targets = typer.Typer(help="List, show and check the targets of targets.toml.", 
 
 @targets.command("list")
 def list_targets(file: File = None, overrides: Set = None, json: Json = False, quiet: Quiet = False) -> None:
-    """List the targets: what each is built by, with which recipe, for which hardware."""
+    """List the targets: backend, recipe and hardware of each."""
     from edgetool.cli.project import open_project
     from edgetool.cli.table import table
 
@@ -46,7 +46,7 @@ def list_targets(file: File = None, overrides: Set = None, json: Json = False, q
         )
         for target in found
     ]
-    text = table(cells, headers=("TARGET", "BACKEND", "RECIPE", "EXTENDS", "")) if cells else "no targets"
+    text = table(cells, headers=("TARGET", "BACKEND", "RECIPE", "EXTENDS", "WHAT IT IS")) if cells else "no targets"
     Output(json, quiet).result({"file": str(project.config.path), "targets": rows}, text)
 
 
@@ -57,19 +57,22 @@ def boards(json: Json = False, quiet: Quiet = False) -> None:
     from edgetool.cli.table import table
 
     found = {name: tree.values["description"] for name in catalog.board_names() if (tree := catalog.find_board(name))}
-    Output(json, quiet).result({"boards": found}, table(list(found.items()), headers=("BOARD", "")))
+    Output(json, quiet).result({"boards": found}, table(list(found.items()), headers=("BOARD", "WHAT IT IS")))
 
 
 @targets.command("show")
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A target of the targets file.")],
-    origin: Annotated[bool, typer.Option("--origin", help="Say of every value where it comes from.")] = False,
+    origin: Annotated[bool, flag("--origin", help="Say of every value where it comes from.")] = False,
     file: File = None,
     overrides: Set = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show all that a target says once `extends` and `--set` are applied, as TOML."""
+    """Show all that a target says, as TOML.
+
+    What it extends and `--set` are applied.
+    """
     from edgetool.cli.project import open_project
 
     target = open_project(file, overrides=overrides or ()).config.target(name)
@@ -138,7 +141,10 @@ def _dotted(path: tuple[str, ...]) -> str:
 
 @targets.command("validate")
 def validate(file: File = None, overrides: Set = None, json: Json = False, quiet: Quiet = False) -> None:
-    """Check the whole file, options of installed plugins included; all mistakes are listed at once."""
+    """Check the whole file and list all mistakes at once.
+
+    The options of installed plugins are checked, too.
+    """
     from edgetool.config.load import inspect
     from edgetool.config.mistakes import error_from, in_reading_order
     from edgetool.config.options import check_options
@@ -176,7 +182,10 @@ def _count(number: int, what: str) -> str:
 
 @targets.command("schema")
 def schema(json: Json = False, quiet: Quiet = False) -> None:
-    """Print the JSON schema of targets.toml, with the options of installed plugins, for editors."""
+    """Print the JSON schema of targets.toml, for editors.
+
+    The options of installed plugins are in it.
+    """
     import json as json_format
 
     from edgetool.config.json_schema import json_schema

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def validate(bundle: BundlePath, json: Json = False, quiet: Quiet = False) -> None:
-    """Run the engine of BUNDLE on its golden inputs and compare with its golden outputs, as a device does."""
+    """Run a bundle's self-test, as a device does.
+
+    The engine runs on the golden inputs, and its results are compared with the golden outputs.
+    """
     import pydantic
 
     from edgetool.bundle.golden import read_min_cosine

@@ -16,12 +16,17 @@ from edgetool.cli.options import Json, Quiet
 
 
 def verify(
-    bundle: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Folders NAME.edgebundle.")],
-    digest: Annotated[str | None, typer.Option("--digest", help="The content digest that is expected.")] = None,
+    bundle: Annotated[list[Path], typer.Argument(metavar="BUNDLE", help="Folders NAME.edgebundle.")],
+    digest: Annotated[
+        str | None, typer.Option("--digest", metavar="SHA256", help="The content digest that is expected.")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare every file of a bundle with its hash. Needs nothing but Python's standard library."""
+    """Compare every file of a bundle with its hash.
+
+    Needs nothing but Python's standard library, so a device can do it, too.
+    """
     from edgetool.bundle.verify import main
 
     flags = [*(["--digest", digest] if digest else []), *(["--json"] if json else []), *(["--quiet"] if quiet else [])]
