@@ -97,11 +97,11 @@ def random_feed(specs: Sequence[TensorSpec], sizes: Sizes, seed: int) -> Feed:
     for spec in specs:
         dtype, shape = np.dtype(spec.dtype), shape_at(spec, sizes)
         if dtype.kind == "b":
-            feed[spec.name] = generator.integers(0, 2, shape).astype(dtype)
+            feed[spec.name] = np.asarray(generator.integers(0, 2, shape), dtype)
         elif dtype.kind in "iu":
-            feed[spec.name] = generator.integers(low, high, shape).astype(dtype)
+            feed[spec.name] = np.asarray(generator.integers(low, high, shape), dtype)
         else:
-            feed[spec.name] = generator.standard_normal(shape).astype(dtype)
+            feed[spec.name] = np.asarray(generator.standard_normal(shape), dtype)
     return feed
 
 
@@ -115,5 +115,5 @@ def sample_feeds(samples: Iterable[Mapping[str, Any]], specs: Sequence[TensorSpe
             array = np.asarray(sample[spec.name])
             for axis, size in enumerate(shape_at(spec, sizes)):
                 array = np.take(array, np.arange(size) % array.shape[axis], axis=axis)
-            feed[spec.name] = np.ascontiguousarray(array, dtype=spec.dtype)
+            feed[spec.name] = np.array(array, dtype=spec.dtype, order="C")
         yield feed

@@ -93,7 +93,11 @@ def _holds_tensors_only(file: IO[bytes]) -> bool:
 
 
 def _imports(file: IO[bytes]) -> Iterator[tuple[str, str]]:
-    """Everything that unpickling would import: module and name."""
+    """What unpickling would import: module and name.
+
+    A pickle made to deceive can hide a name from this. It only decides what a file is called: what passes for a state
+    dict is still loaded with `weights_only`.
+    """
     strings: list[str] = []
     for opcode, argument, _ in pickletools.genops(file):
         if opcode.name == "GLOBAL":

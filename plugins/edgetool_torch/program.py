@@ -83,9 +83,9 @@ def _load(path: Path, *, trusted: bool) -> Any:
     import torch
 
     try:
-        if not trusted:
-            vet(path)
         with quiet(), path.open("rb") as file:
+            if not trusted:
+                vet(path)
             program = torch.export.load(file)
     except (Exception, SystemExit) as error:
         if isinstance(error, ModelError):

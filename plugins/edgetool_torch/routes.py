@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -204,20 +205,14 @@ ROUTES = (
 )
 
 
-class _rejecting:  # noqa: N801 # used like a function, as contextlib's own
-    """Silences an exporter and turns whatever it raises into a `RejectedError`."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-        self._quiet = quiet()
-
-    def __enter__(self) -> list[Any]:
-        return self._quiet.__enter__()
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        self._quiet.__exit__(kind, error, trace)
-        if isinstance(error, Exception):
-            text, where = blame(error, self._network.specs)
+@contextmanager
+def _rejecting(network: Network) -> Iterator[list[warnings.WarningMessage]]:
+    """Silences an exporter, keeps its warnings, and turns whatever it raises into a `RejectedError`."""
+    with quiet() as caught:
+        try:
+            yield caught
+        except Exception as error:  # exporters run the user's code and raise anything themselves
+            text, where = blame(error, network.specs)
             raise RejectedError(text, where) from error
 
 
@@ -311,7 +306,7 @@ def _traceable(network: Network, tensors: Sequence[torch.Tensor]) -> tuple[Any, 
     return Flat().eval(), tensors
 
 
-def _is_decision(row: Any) -> bool:
+def _is_decision(row: warnings.WarningMessage) -> bool:
     """True for a warning that Python decided something outside of PyTorch's own layers, which decide on sizes only."""
     import torch
 

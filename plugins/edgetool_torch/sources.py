@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgetool.errors import ConfigError, ModelError
 from edgetool.importers.base import ImportRequest, Source
@@ -85,11 +86,7 @@ def _open_factory(source: Source, request: ImportRequest) -> Network:
     if source.weights is not None:
         load_weights(made, source.weights)
     network = _from_module(made, request, source.factory)
-    return Network(**{**_members(network), "environment": factory.active})
-
-
-def _members(network: Network) -> dict[str, Any]:
-    return {name: getattr(network, name) for name in Network.__dataclass_fields__}
+    return replace(network, environment=factory.active)
 
 
 def _from_module(module: torch.nn.Module, request: ImportRequest, name: str) -> Network:
@@ -157,7 +154,7 @@ def _open_pickled(path: Path, source: Source, request: ImportRequest) -> Network
             hint="name a factory as the source, module:function, and give the weights in [model] weights",
         )
     network = _from_module(loaded, request, path.name)
-    return Network(**{**_members(network), "environment": importable})
+    return replace(network, environment=importable)
 
 
 def _damaged(path: Path, error: Exception) -> ModelError:

@@ -41,8 +41,12 @@ def vet(path: Path) -> None:
         ModelError: `unsafe-exported-program`, naming the member and what is wrong with it.
     """
     with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            inner = name.partition("/")[2]
+        names = archive.namelist()
+        # PyTorch's reader takes either of two members whose names differ in case only.
+        if len({name.lower() for name in names}) < len(names):
+            raise _unsafe(path, "its directory", "two members under one name, of which only one can be looked at")
+        for name in names:
+            inner = name.lower().partition("/")[2]
             if inner.startswith("data/aotinductor/"):
                 raise _unsafe(path, name, "compiled code")
             if inner.startswith("models/"):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetool.errors import ModelError
 from edgetool_torch.kinds import Kind, kind_of
+from edgetool_torch.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -78,7 +79,8 @@ def _read_state_dict(path: Path) -> Mapping[str, torch.Tensor]:
     import torch
 
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with quiet():
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, TypeError, KeyError) as error:
         raise _unreadable(path, error) from error
     if _is_state_dict(loaded):

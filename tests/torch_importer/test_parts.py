@@ -70,6 +70,14 @@ def test_samples_are_cut_and_repeated() -> None:
     np.testing.assert_array_equal(feed["x"][0, 3:], feed["x"][0, :2])
 
 
+def test_scalars_stay_scalars() -> None:
+    rate = TensorSpec("rate", "int64", ())
+    (sample,) = sample_feeds([{"rate": np.int64(16_000)}], [rate], {})
+
+    assert random_feed([rate], {}, 0)["rate"].shape == sample["rate"].shape == ()
+    assert isinstance(sample["rate"], np.ndarray)
+
+
 def forward(x, state, mask=None, *, scale=None, **others):
     """Only its signature is looked at."""
 

@@ -63,6 +63,17 @@ def test_sample_inputs_that_are_a_pickle_bomb(archive) -> None:
         assert "a pickle of more than tensors" in error.message
 
 
+def test_a_bomb_under_another_spelling(archive) -> None:
+    sprung = str(archive.sprung)
+
+    class Trap:
+        def __reduce__(self):
+            return open, (sprung, "w")
+
+    archive.rewrite("net.pt2", {"data/Sample_Inputs/model.pt": lambda _: pickle.dumps(Trap())})
+    assert "two members under one name" in refused(archive).message
+
+
 def test_weights_that_are_a_pickle_bomb(archive) -> None:
     sprung = str(archive.sprung)
 
