@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,10 +14,11 @@ from edgetool.config.options import check_target_options
 from edgetool.config.result import Config, ResolvedTarget
 from edgetool.config.schema import ModelTable
 from edgetool.engine.source import resolve_source
+from edgetool.engine.survey import Survey, survey
 from edgetool.errors import ConfigError, EdgetoolError, UnavailableError
 from edgetool.importers.base import Importer, ImportRequest, Source
 from edgetool.passes.base import Pass, PassOptions
-from edgetool.plugin.manager import Plugins, install_hint, load_class, missing_requirements
+from edgetool.plugin.manager import Plugins, install_hint, load_class
 from edgetool.plugin.records import BackendInfo, Info
 from edgetool.signature import DimRange, TensorSpec
 
@@ -155,7 +154,7 @@ def plan_preparation(
         name=model.name if config.model else _stem(found, model),
         version=model.version,
         source=found,
-        importer=_plan_importer(found, model, plugins, f"{config.path} [model]"),
+        importer=_plan_importer(found, model, plugins, target.builder.python, f"{config.path} [model]"),
         request=_request(model),
         passes=_plan_recipe(target, plugins, config),
         backends=(),
@@ -177,7 +176,7 @@ def _request(model: ModelTable) -> ImportRequest:
     )
 
 
-def _plan_importer(source: Source, model: ModelTable, plugins: Plugins, where: str) -> Planned:
+def _plan_importer(source: Source, model: ModelTable, plugins: Plugins, python: str | None, where: str) -> Planned:
     if model.importer:
         info = plugins.importer(model.importer, where=where)
     elif source.factory:
@@ -187,8 +186,8 @@ def _plan_importer(source: Source, model: ModelTable, plugins: Plugins, where: s
         name = source.path.name.lower()
         readers = [row for row in plugins.importers.values() if name.endswith(row.suffixes)]
         info = _one_importer(readers, source)
-    _require(info, where=source.text)
     kind = load_class(info, Importer)
+    seen = _surveyed(info, (*CORE_TOOLS, *kind.tools()), python, where=source.text)
     validated = _validated(kind.Options, model.extra.get(info.name, {}), where=f"{where[:-1]}.{info.name}]")
     return Planned(
         name=info.name,
@@ -196,7 +195,7 @@ def _plan_importer(source: Source, model: ModelTable, plugins: Plugins, where: s
         revision=kind.revision,
         options=validated.model_dump(mode="json"),
         provider=_provider(plugins, "importers", info.name),
-        tools=_versions((*CORE_TOOLS, *kind.tools())),
+        tools=seen.versions,
         isolated=bool(info.requires),
     )
 
@@ -223,7 +222,7 @@ def plan_pass(
     """Resolve one pass and its options, those left unset filled from the target's facts."""
     where = f"{where} use = {use!r}"
     info = plugins.pass_(use, where=where)
-    _require(info, where=where)
+    seen = _surveyed(info, (*CORE_TOOLS, *info.requires), target.builder.python, where=where)
     kind = load_class(info, Pass)
     options = _validated(kind.Options, _with_facts(kind.Options, given, target.facts), where=where)
     return PlannedPass(
@@ -232,7 +231,7 @@ def plan_pass(
         revision=kind.revision,
         options=options.model_dump(mode="json"),
         provider=_provider(plugins, "passes", info.name),
-        tools=_versions((*CORE_TOOLS, *info.requires)),
+        tools=seen.versions,
         isolated=bool(info.requires),
         wants_calibration=kind.wants_calibration(options),
         welcomes_calibration=kind.welcomes_calibration(options),
@@ -269,14 +268,14 @@ def plan_backend(target: ResolvedTarget, name: str, plugins: Plugins, *, where: 
     table = f"{where[:-1]}.{name}]" if where.endswith("]") else where
     try:
         info = _find_backend(plugins, name, where)
-        _require(info, where=where)
         kind: type[Backend[Any]] = load_class(info, Backend)
+        options = _validated(kind.Options, target.options_of(name), where=table).model_dump(mode="json")
+        seen = _surveyed(info, kind.tools(), target.builder.python, where=where, backend_options=options)
     except UnavailableError as error:
         return PlannedBackend(name, "", 0, {}, "", {}, failure=error)
-    options = _validated(kind.Options, target.options_of(name), where=table)
-    availability = kind(options).probe()
+    availability = seen.availability
     failure = None
-    if not availability.can_build:
+    if availability is not None and not availability.can_build:
         failure = UnavailableError(
             "backend-unusable",
             f"backend {name!r} cannot build here: {availability.why_not}",
@@ -287,9 +286,9 @@ def plan_backend(target: ResolvedTarget, name: str, plugins: Plugins, *, where: 
         name=info.name,
         loader=info.loader,
         revision=kind.revision,
-        options=options.model_dump(mode="json"),
+        options=options,
         provider=_provider(plugins, "backends", info.name),
-        tools=_versions(kind.tools()),
+        tools=seen.versions,
         availability=availability,
         failure=failure,
         deterministic=kind.deterministic,
@@ -308,14 +307,25 @@ def _find_backend(plugins: Plugins, name: str, where: str) -> BackendInfo:
         ) from error
 
 
-def _require(info: Info, *, where: str) -> None:
-    if missing := missing_requirements(info):
+def _surveyed(
+    info: Info,
+    tools: Collection[str],
+    python: str | None,
+    *,
+    where: str,
+    backend_options: Mapping[str, Any] | None = None,
+) -> Survey:
+    """What the target's interpreter has. Raises `UnavailableError` where a requirement is missing."""
+    found = survey(info, tools, python=python, backend_options=backend_options)
+    if found.missing:
+        place = f" for {python}" if python else ""
         raise UnavailableError(
             "requirement-missing",
-            f"{info.name!r} needs {', '.join(missing)}, which is not installed",
+            f"{info.name!r} needs {', '.join(found.missing)}, which is not installed{place}",
             where=where,
             hint=install_hint(info),
         )
+    return found
 
 
 def _validated(kind: type[pydantic.BaseModel], options: Mapping[str, Any], *, where: str) -> Any:
@@ -352,14 +362,3 @@ def _known_options(kind: type[pydantic.BaseModel]) -> str:
 def _provider(plugins: Plugins, kind: str, name: str) -> str:
     row = plugins.provider_of(kind, name)
     return f"{row.distribution} {row.version}"
-
-
-def _versions(distributions: Collection[str]) -> dict[str, str]:
-    """Versions of those that are installed, and Python's own."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in distributions:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
