@@ -12,11 +12,14 @@ from edgetool.cli.options import Allow, File, Json, LatencyTime, Quiet, Set, Sou
 from edgetool.cli.output import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from edgetool.cli.project import Project
     from edgetool.engine.batch import Outcome
+    from edgetool.engine.events import BuildFinished
     from edgetool.engine.plan import BuildPlan
+
+_FAILED = 4
 
 OutputDir = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder that bundles are written into.")]
 DryRun = Annotated[bool, flag("--dry-run", help="Print the plan and stop.")]
@@ -87,7 +90,7 @@ def _report(outcomes: Sequence[Outcome], speaker: Output) -> None:
                 speaker.error(outcome.error)
         elif outcome.finished is not None and not speaker.json:
             finished = outcome.finished
-            speaker.result({}, "\n".join([finished.summary, *(f"  {remark}" for remark in finished.remarks)]))
+            speaker.result({}, "\n  ".join([finished.summary, *finished.remarks, f"next: {_next(finished)}"]))
     if speaker.json:
         speaker.result(
             {
@@ -106,20 +109,35 @@ def _report(outcomes: Sequence[Outcome], speaker: Output) -> None:
         )
 
 
-def _plan_text(plan: BuildPlan) -> str:
-    def options(values: dict[str, object]) -> str:
-        return ", ".join(f"{name}={value}" for name, value in values.items() if value not in (None, [], {}))
+def _next(finished: BuildFinished) -> str:
+    """What to do with a bundle that is sound, or where to look when it is not."""
+    if finished.exit_code == _FAILED:
+        return f"every value and its limit stand in {finished.bundle}/reports"
+    return f"edgetool verify {finished.bundle}"
 
+
+def _plan_text(plan: BuildPlan) -> str:
     lines = [
         f"{plan.target.name}: {plan.source.text} → {plan.bundle_name}",
-        f"  import    {plan.importer.name}  {options(dict(plan.importer.options))}".rstrip(),
-        *(f"  pass      {row.name}  {options(dict(row.options))}".rstrip() for row in plan.passes),
+        *_step_text("import", plan.importer.name, plan.importer.options),
+        *(line for row in plan.passes for line in _step_text("pass", row.name, row.options)),
         "  legalize  only if the backend refuses the model and names a pass that cures it",
     ]
     for index, row in enumerate(plan.backends):
-        role = "build   " if index == 0 else "fallback"
-        state = f"NOT AVAILABLE: {row.failure.message}" if row.failure else options(dict(row.options))
-        lines.append(f"  {role}  {row.name}  {state}".rstrip())
-    budget = plan.target.budget.model_dump(exclude_none=True)
-    lines.append(f"  validate  budgets: {options(budget) or 'none'}")
-    return "\n".join(lines)
+        role = "build" if index == 0 else "fallback"
+        if row.failure:
+            lines.append(f"  {role:<8}  {row.name}: NOT AVAILABLE: {row.failure.message}")
+        else:
+            lines += _step_text(role, row.name, row.options)
+    budget = plan.target.written.below(("budget",)).values
+    return "\n".join([*lines, *_step_text("validate", "budgets" if budget else "no budgets", budget)])
+
+
+def _step_text(role: str, name: str, options: Mapping[str, object]) -> Iterator[str]:
+    """What a step does, then its options as targets.toml writes them, one a line."""
+    from edgetool.config.write import toml_value
+
+    yield f"  {role:<8}  {name}".rstrip()
+    for key, value in options.items():
+        if value not in (None, [], {}):
+            yield f"  {'':<8}    {key} = {toml_value(value)}"

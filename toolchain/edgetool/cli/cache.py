@@ -57,7 +57,7 @@ def why(
     else:
         first, second = _entry(store, target), _entry(store, other)
         changes = {first.step: difference(first.parts, second.parts)}
-    lines = [] if changes else [f"{target} was built once with this cache: there is no build before to compare with"]
+    lines = [] if changes else [f"every build of {target} with this cache was the same: nothing to compare"]
     for step, differences in changes.items():
         lines.append(f"{step}: " + ("same key as before" if not differences else "ran, because"))
         lines += [f"  {name}: {before} -> {after}" for name, (before, after) in differences.items()]
@@ -90,7 +90,7 @@ def collect(
         limit = byte_count(max_size)
         age = seconds(max_age) if max_age else None
     except ValueError as error:
-        raise ConfigError("wrong-quantity", str(error), where="edgetool cache gc") from error
+        raise ConfigError("wrong-quantity", str(error), where="--max-size, --max-age") from error
     removed = collect_garbage(_open(), max_size=limit, max_age=age, damaged=damaged)
     Output(json, quiet).result(
         {"entries": removed.entries, "bytes": removed.bytes, "workspaces": removed.workspaces},
@@ -138,10 +138,8 @@ def _entry(store: Cache, start: str) -> Any:
 
 
 def _age(created: float) -> str:
-    from edgetool.config.units import format_seconds
-
     age = max(1.0, time.time() - created)
     if age < 60:
-        return f"{format_seconds(age)} ago"
+        return f"{age:.0f} s ago"
     minutes = age / 60
     return f"{minutes:.0f} min ago" if minutes < 120 else f"{minutes / 60:.0f} h ago"

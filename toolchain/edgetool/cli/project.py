@@ -43,9 +43,9 @@ def open_project(file: Path | None, *, overrides: Sequence[str] = (), source: st
     if not path.is_file():
         raise ConfigError(
             "targets-file-not-found",
-            f"there is no {path}",
-            where=str(Path.cwd()),
-            hint="edgetool init MODEL writes one; or name it with --file",
+            f"no such file in {Path.cwd()}" if path == DEFAULT_FILE else "no such file",
+            where=str(path),
+            hint="write one with: edgetool init MODEL, or name one with --file",
         )
     plugins = load_plugins()
     config = load(path, overrides=overrides, known_backends=plugins.backends, known_importers=plugins.importers)

@@ -32,7 +32,9 @@ class Mistake:
 
     @property
     def where(self) -> str:
-        """`targets.toml:12 [targets.jetson.budget] max_dorp`"""
+        """`targets.toml:12 [targets.jetson.budget] max_dorp`; `--set` names the key itself."""
+        if self.origin.kind == "override" and self.origin.label.endswith(dotted(self.path)):
+            return str(self.origin)
         parents, key = (self.path, "") if self.of_table else self._table_and_key()
         return " ".join(part for part in (str(self.origin), f"[{dotted(parents)}]" if parents else "", key) if part)
 

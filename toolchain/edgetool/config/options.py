@@ -32,9 +32,7 @@ def check_options(config: Config, plugins: Plugins) -> Iterator[Mistake]:
         yield from _check_recipe(config, recipe, plugins)
     for target in config.targets.values():
         yield from _check_backends(target, plugins)
-    for name, table in (config.model.extra if config.model else {}).items():
-        if kind := options_of("importers", name, plugins):
-            yield from _check(kind, table, config.written, ("model", name), ("model", name))
+    yield from _check_importers(config, plugins)
 
 
 def check_target_options(config: Config, target: ResolvedTarget, plugins: Plugins) -> Iterator[Mistake]:
@@ -42,6 +40,7 @@ def check_target_options(config: Config, target: ResolvedTarget, plugins: Plugin
     if target.recipe is not None:
         yield from _check_recipe(config, target.recipe, plugins)
     yield from _check_backends(target, plugins)
+    yield from _check_importers(config, plugins)
 
 
 def _check_recipe(config: Config, recipe: str, plugins: Plugins) -> Iterator[Mistake]:
@@ -53,6 +52,12 @@ def _check_recipe(config: Config, recipe: str, plugins: Plugins) -> Iterator[Mis
             yield Mistake("unknown-pass", config.written.origin(path), path, f"there is no pass {entry.use!r}", hint)
         elif kind := options_of("passes", entry.use, plugins):
             yield from _check(kind, entry.options, config.written, at, at)
+
+
+def _check_importers(config: Config, plugins: Plugins) -> Iterator[Mistake]:
+    for name, table in (config.model.extra if config.model else {}).items():
+        if kind := options_of("importers", name, plugins):
+            yield from _check(kind, table, config.written, ("model", name), ("model", name))
 
 
 def _check_backends(target: ResolvedTarget, plugins: Plugins) -> Iterator[Mistake]:

@@ -14,10 +14,13 @@ from edgetool.config.positions import KeyPath
 from edgetool.config.tree import Tree, dotted
 
 _WANTED = {
+    "bool_parsing": "true or false",
     "bool_type": "true or false",
     "dict_type": "a table",
+    "float_parsing": "a number",
     "float_type": "a number",
     "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
     "int_type": "a whole number",
     "list_type": "a list",
     "model_type": "a table",
@@ -54,7 +57,7 @@ def suggestion(model: type[pydantic.BaseModel], path: KeyPath, *, at: KeyPath = 
     for name, field in fields.items():
         if key in fields_of(field.annotation):
             return f"it belongs into [{dotted((*at, *table, name))}]"
-    return f"known keys: {', '.join(sorted(fields))}" if fields else None
+    return f"known keys: {', '.join(sorted(fields))}" if fields else "there is nothing to set here"
 
 
 def _path_in(tree: Tree, at: KeyPath, details: ErrorDetails) -> KeyPath:
@@ -86,10 +89,11 @@ def _mistake(
         hint = "use letters, digits, '.', '_' and '-', a letter or digit first, 80 at most"
         return Mistake("invalid-name", origin, full, text, hint, of_table=True)
     of_table = isinstance(tree.value(full), dict)
-    return Mistake("invalid-value", origin, full, _refusal(alternatives), of_table=of_table)
+    return Mistake("invalid-value", origin, full, refusal(alternatives), of_table=of_table)
 
 
-def _refusal(alternatives: list[ErrorDetails]) -> str:
+def refusal(alternatives: list[ErrorDetails]) -> str:
+    """What one value should have been, in our words; `alternatives` are what each member of a union said."""
     wanted = dict.fromkeys(_WANTED[row["type"]] for row in alternatives if row["type"] in _WANTED)
     odd = [row for row in alternatives if row["type"] not in _WANTED]
     if not odd:

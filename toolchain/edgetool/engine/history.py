@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgetool.disk import replace_file
 from edgetool.engine.cache import Cache, Key
-from edgetool.errors import ConfigError
+from edgetool.errors import ConfigError, HostError
 
 Difference = dict[str, tuple[str, str]]
 """Name of a key part to what it was and what it is."""
 
 
 def save_history(cache: Cache, target: str, keys: Sequence[Key]) -> None:
-    """Keep the keys of a build, and those of the build before."""
+    """Keep the keys of a build, and those of the build before. A cache that cannot be written to only forgets them."""
     current = _path(cache, target)
     text = json.dumps([{"step": key.step, "digest": key.digest, "parts": key.parts} for key in keys], indent=1)
-    if current.exists():
-        if current.read_text() == text:
-            return
-        current.replace(current.with_suffix(".before"))
-    else:
+    with contextlib.suppress(OSError, HostError):
         current.parent.mkdir(parents=True, exist_ok=True)
-    current.write_text(text)
+        before = current.read_bytes() if current.exists() else None
+        if before == text.encode():
+            return
+        if before is not None:
+            replace_file(current.with_suffix(".before"), before)
+        replace_file(current, text.encode())
 
 
 def compare_builds(cache: Cache, target: str) -> dict[str, Difference]:
-    """For each step of the target's last build, what differs from the build before; empty when there was none.
+    """For each step of the target's last build, what differs from the last one that was not the same.
+
+    Empty when there was none.
 
     Raises:
         ConfigError: the target was never built with this cache.

@@ -70,7 +70,7 @@ def resolve_source(config: Config, text: str | None, *, trusted: bool) -> Source
 
 def _existing(base: Path, name: str, *, key: str, config: Config | None) -> Path:
     path = (base / name).expanduser()
-    where = f"{config.path} [model] {key}" if config else name
+    where = f"{config.path} [model] {key}" if config else None
     if path.is_dir():
         raise ConfigError("source-not-a-file", f"{name!r} is a folder", where=where, hint="name the file inside it")
     if not path.is_file():

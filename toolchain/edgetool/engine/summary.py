@@ -125,13 +125,13 @@ def _line(plan: BuildPlan, candidate: Candidate, proof: Proof, delivery: Deliver
         parts.append(f"{comparison.score.metric} {comparison.score.engine:.4g} (drop {comparison.score.drop:.2%})")
     elif comparison and comparison.real:
         cosines = [row.cosine for row in comparison.real.differences if not row.integral]
-        parts += [f"cosine {min(cosines):.4f}"] if cosines else []
+        parts += [f"cosine {min(cosines):.6f}"] if cosines else []
     parts.append(f"{total - elsewhere}/{total} nodes on {candidate.verdict.accelerator}")
     if _is_unverified(delivery):
         parts.append("unverified")
     if plan.target.stands_in_for:
         parts.append(f"stands in for {', '.join(plan.target.stands_in_for)}")
-    return "  ".join(parts) + f"  → {delivery.bundle}   next: edgetool verify {delivery.bundle}"
+    return "  ".join(parts) + f"  → {delivery.bundle}"
 
 
 def _is_unverified(delivery: Delivery) -> bool:
@@ -174,7 +174,11 @@ def _on_speed(candidate: Candidate, proof: Proof) -> Iterator[str]:
     elif compressed:
         yield (
             f"{latency.speedup:.2f}x (±{latency.speedup_spread:.0%}) as fast as the float reference here"
-            + ("" if latency.settled else f"; the windows did not agree within {latency.seconds:.2g} s")
+            + (
+                ""
+                if latency.settled
+                else f"; not settled within {latency.seconds:.2g} s, --latency-time 5s gives it longer"
+            )
         )
     if proof.measurement.age > _OLD:
         yield f"latency measured {proof.measurement.age / 3600:.0f} h ago; --remeasure repeats it"

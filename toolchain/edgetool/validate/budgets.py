@@ -23,6 +23,8 @@ Unit: TypeAlias = Literal["share", "ratio", "dB", "seconds", "bytes", "count", "
 FULL_TAIL = 100
 """Runs from which a 99th percentile can be told; with fewer the slowest run stands for its upper end."""
 
+_ON_DEVICE = "build on a machine that has the device"
+
 _ROUNDING = 1e-9
 """0.9 - 0.89 is a little more than 0.01 in binary; nobody means that."""
 
@@ -154,7 +156,7 @@ def format_quantity(value: float, unit: Unit) -> str:
     if unit == "share":
         return f"{value * 100:.4g} %"
     suffix = {"dB": " dB", "ratio": "x"}.get(unit, "")
-    return f"{value:.6g}{suffix}"
+    return f"{value:.9g}{suffix}" if unit == "plain" else f"{value:.6g}{suffix}"
 
 
 def _judge(budget: BudgetTable, measured: Measured) -> Iterator[Verdict]:
@@ -167,7 +169,7 @@ def _judge(budget: BudgetTable, measured: Measured) -> Iterator[Verdict]:
     )
     for name, limit, value, unit in exact:
         if limit is not None:
-            yield _verdict(name, limit, _exactly(value), unit, measured, fix="build where the device is")
+            yield _verdict(name, limit, _exactly(value), unit, measured, fix=_ON_DEVICE)
 
 
 def _judge_accuracy(budget: BudgetTable, measured: Measured) -> Iterator[Verdict]:
@@ -195,7 +197,7 @@ def _judge_accuracy(budget: BudgetTable, measured: Measured) -> Iterator[Verdict
 
 def _judge_speed(budget: BudgetTable, measured: Measured) -> Iterator[Verdict]:
     latency = measured.latency
-    longer = "measure longer: --latency-time 5s" if latency else "measure on the device: edgetool bench BUNDLE"
+    longer = "measure longer: --latency-time 5s" if latency else _ON_DEVICE
     engine = latency.engine if latency else None
     checks = (
         ("latency_p50", budget.latency_p50, _scattered(engine.p50, engine.spread) if engine else None),
@@ -222,6 +224,7 @@ def _verdict(
     accuracy: bool = False,
 ) -> Verdict:
     if reading is None:
+        fix = _ON_DEVICE if measured.why_not else fix
         return Verdict(name, "unverified", limit, None, unit, measured.why_not or "not measured", fix)
     slack = _ROUNDING * (abs(limit) if unit == "seconds" else max(1.0, abs(limit)))
     best, worst = (reading.low, reading.high) if at_most else (-reading.high, -reading.low)
@@ -229,9 +232,7 @@ def _verdict(
     missed, held = best > bound, worst <= bound
     if measured.stand_in is not None and not (accuracy and missed):
         reason = f"measured on {measured.stand_in}, which only stands in for the target"
-        return Verdict(
-            name, "unverified", limit, reading.value, unit, reason, "measure on the device: edgetool validate BUNDLE"
-        )
+        return Verdict(name, "unverified", limit, reading.value, unit, reason, _ON_DEVICE)
     if missed or held:
         return Verdict(name, "missed" if missed else "held", limit, reading.value, unit)
     low, high = format_quantity(reading.low, unit), format_quantity(reading.high, unit)

@@ -76,7 +76,7 @@ def compare(
     score: Score | None = None
     models: list[Feeds] = []
     if data is None:
-        message = "unverified on real data: there are no evaluation samples"
+        message = "nothing was compared on real data: there are no evaluation samples"
         pair.findings.append(Finding("unproven", "no-real-data", message, "[data] evaluation"))
     else:
         real, score = _on_samples(pair, data, metric, progress)
