@@ -46,7 +46,7 @@ def live() -> Iterator[Listener]:
             case BuildStarted(target, _):
                 bars[target] = progress.add_task("planning", target=target, count="", total=None)
             case StepStarted(target, step) if target in bars:
-                progress.reset(bars[target], description=step, count="", total=None)
+                progress.reset(bars[target], description=step, target=target, count="", total=None)
             case StepProgress(target, _, done, total, what) if target in bars:
                 progress.update(bars[target], completed=done, total=total, count=f"{done}/{total} {what}")
             case StepFinished() | StepNote():
