@@ -81,8 +81,9 @@ def _file(source: Source) -> Path:
 
 def _write(proto: onnx.ModelProto, path: Path, copy: Path, *, changed: bool) -> None:
     """The very bytes of the source where possible; external data always ends up in one file beside the copy."""
+    from edgetool.disk import written_aside
     from edgetool.graph.external_data import has_external_data
-    from edgetool.graph.save import save, written_aside
+    from edgetool.graph.save import save
 
     if changed or has_external_data(proto):
         save(proto, copy, folder=path.parent)

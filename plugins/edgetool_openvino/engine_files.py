@@ -78,7 +78,7 @@ def _check_complete(path: Path) -> None:
     ends = [int(match["offset"]) + int(match["size"]) for match in _CONSTANT.finditer(path.read_text())]
     if weights.stat().st_size < max(ends, default=0):
         raise HostError(
-            "cannot-write",
+            "disk-full",
             "the weights were not written completely: the disk is full",
             where=str(path.parent),
             hint="check space there",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgetool.disk import host_error
 from edgetool.errors import ConfigError, DeviceError, EdgetoolError, HostError, IntegrityError, ModelError
 from edgetool.graph import load, node_label
 from edgetool.graph.walk import graphs
@@ -27,6 +30,7 @@ _MISSING = re.compile(r"(?P<file>[^\s:/]+): cannot open shared object file")
 _PROPERTY = re.compile(r"Unsupported property (?P<key>\S+) by (?P<device>\S+) plugin")
 _MEMORY = re.compile(r"bad[_ ]alloc|failed to allocate|cannot allocate memory|not enough memory", re.IGNORECASE)
 _WRITING = re.compile(r"iostream error|basic_ios|No space left", re.IGNORECASE)
+_NOTHING = 1 << 20  # bytes; OpenVINO does not say why a write failed
 
 _DRIVERS = {
     "GPU": "install Intel's compute runtime (Debian: intel-opencl-icd), which brings libOpenCL.so.1 and the driver",
@@ -119,9 +123,8 @@ def write_error(error: Exception, path: Path) -> EdgetoolError:
     if _MEMORY.search(text):
         return _out_of_memory(path)
     if _WRITING.search(text):
-        return HostError(
-            "cannot-write", "cannot write the engine", where=str(path), hint="check space and permission there"
-        )
+        is_full = shutil.disk_usage(path.parent).free < _NOTHING
+        return host_error(OSError(errno.ENOSPC if is_full else errno.EIO, boiled_down(text)), path)
     return ModelError("refused-by-openvino", boiled_down(text), where=path.name)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from edgetool.bundle import aside
+from edgetool import disk
 from edgetool.bundle.read import read_bundle
 from edgetool.bundle.verify import verify
 from edgetool.bundle.write import Contents, portable_source, write_bundle
@@ -166,7 +166,7 @@ def test_when_the_last_rename_fails_the_old_bundle_comes_back(tmp_path: Path, mo
     monkeypatch.setattr(Path, "rename", flaky)
     with pytest.raises(HostError) as caught:
         write_bundle(tmp_path / "net", contents(tmp_path, precision="float16"))
-    assert caught.value.code == "write-failed"
+    assert caught.value.code == "host-failed"
     assert tree(tmp_path / "net") == before
 
 
@@ -174,7 +174,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_: object, **__: object) -> str:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(aside.tempfile, "mkdtemp", forbidden)
+    monkeypatch.setattr(disk.tempfile, "mkdtemp", forbidden)
     with pytest.raises(HostError) as caught:
         write_bundle(tmp_path / "net", contents(tmp_path))
     assert caught.value.code == "permission-denied"
@@ -183,7 +183,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_killed_writer_is_tidied_up_after_and_a_living_one_is_not(tmp_path: Path) -> None:
     script = (
         "import os, sys, pathlib\n"
-        "from edgetool.bundle.aside import replaced_folder\n"
+        "from edgetool.disk import replaced_folder\n"
         "with replaced_folder(pathlib.Path(sys.argv[1])) as folder:\n"
         "    (folder / 'half').write_text('x')\n"
         "    print('ready', flush=True)\n"
@@ -222,13 +222,13 @@ def test_several_writers_of_one_bundle_leave_one_sound_bundle(tmp_path: Path) ->
 
 def test_an_engine_that_changes_while_it_is_copied_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = contents(tmp_path)
-    original = aside._locked_part
+    original = disk._locked_folder
 
     def meddle(*arguments: object) -> object:
         (given.engine / "engine.onnx").write_bytes(b"another")
         return original(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(aside, "_locked_part", meddle)
+    monkeypatch.setattr(disk, "_locked_folder", meddle)
     with pytest.raises(IntegrityError) as caught:
         write_bundle(tmp_path / "net", given)
     assert caught.value.code == "engine-changed"

@@ -11,8 +11,9 @@ import pytest
 from onnx import numpy_helper
 
 from edgetool import graph
+from edgetool.disk import written_aside
 from edgetool.errors import HostError
-from edgetool.graph.save import INLINE_LIMIT, save, written_aside
+from edgetool.graph.save import INLINE_LIMIT, save
 from edgetool.graph.streaming import load_ir, save_ir
 from tests.graph.building import linear, run, with_external_weight, written
 
@@ -105,7 +106,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
 def test_no_room_is_the_hosts_fault(tmp_path: Path) -> None:
     with pytest.raises(HostError) as caught:
         save(_wide(), tmp_path / "no such folder" / "m.onnx")
-    assert (caught.value.code, caught.value.exit_code) == ("cannot-write", 10)
+    assert (caught.value.code, caught.value.exit_code) == ("host-failed", 10)
 
 
 def test_a_full_disk(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ except EdgetoolError as error:
     print(type(error).__name__, error.code, sorted(p.name for p in (folder / "engine").iterdir()))
 """
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
-    assert done.stdout.split(maxsplit=2) == [HostError.__name__, "cannot-write", "[]\n"], done.stderr
+    assert done.stdout.split(maxsplit=2) == [HostError.__name__, "host-failed", "[]\n"], done.stderr
 
 
 def _large(folder: Path, *, columns: int) -> Model:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgetool.artifact import JsonValue
-from edgetool.bundle.aside import host_errors, replace_file, replaced_folder
 from edgetool.bundle.manifest import FileRecord, Manifest, Role, manifest_bytes
 from edgetool.bundle.verify import MANIFEST, MEASUREMENTS, content_digest, path_fault, verify
+from edgetool.disk import host_errors, replace_file, replaced_folder
 from edgetool.errors import ConfigError, IntegrityError, ModelError
 
 VALIDATION = "reports/validation.json"

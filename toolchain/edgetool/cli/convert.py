@@ -96,21 +96,17 @@ def _inputs(model: ModelState) -> str:
 
 def _copy(model: Path, destination: Path) -> list[Path]:
     """Copy the model with its external data, each file renamed into place when it is whole."""
-    import os
     import shutil
 
-    from edgetool.engine.cache import host_error
+    from edgetool.disk import host_errors, written_aside
 
     written = []
-    try:
+    with host_errors(destination):
         destination.parent.mkdir(parents=True, exist_ok=True)
         beside = sorted(path for path in model.parent.iterdir() if path.is_file() and path != model)
-        for path, name in [*((path, path.name) for path in beside), (model, destination.name)]:
-            target = destination.parent / name
-            aside = target.with_name(f".{name}.{os.getpid()}")
-            shutil.copyfile(path, aside)
-            aside.replace(target)
-            written.append(target)
-    except OSError as error:
-        raise host_error(error, destination) from error
+    for path, name in [*((path, path.name) for path in beside), (model, destination.name)]:
+        target = destination.parent / name
+        with path.open("rb") as source, written_aside(target) as sink:
+            shutil.copyfileobj(source, sink, 1 << 20)
+        written.append(target)
     return written

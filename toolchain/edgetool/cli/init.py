@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shlex
@@ -157,19 +156,15 @@ def _backend_of(board: str) -> str | None:
 def _write(path: Path, text: str, plugins: Plugins) -> None:
     """Aside first, and into place only when it loads: a half-written file would be worse than none."""
     from edgetool.config.load import load
-    from edgetool.engine.cache import host_error
+    from edgetool.disk import host_errors, private_folder
 
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with host_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+    with private_folder(path) as folder:
+        aside = folder / path.name
         aside.write_text(text, encoding="utf-8")
         load(aside, known_backends=plugins.backends, known_importers=plugins.importers)
         aside.replace(path)
-    except OSError as error:
-        raise host_error(error, path) from error
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
 
 
 def _summary(draft: Draft) -> str:

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgetool.errors import HostError, IntegrityError
+from edgetool.disk import host_errors, replace_file
+from edgetool.errors import IntegrityError
 
 FORMAT = "v1"
 _YOUNG = 10.0
@@ -110,7 +111,7 @@ class Cache:
     def lock(self, key: str, on_wait: Callable[[], None]) -> Iterator[None]:
         """Hold the key, so that one process builds it and the others wait; `on_wait` is called when waiting."""
         path = self.root / "locks" / key
-        with _host_errors(path):
+        with host_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = path.open("a")
         with handle:
@@ -126,7 +127,7 @@ class Cache:
         """A private folder on the cache's file system, cleared at the end, or by the next process after a kill."""
         self.clear_abandoned()
         parent = self.root / "tmp"
-        with _host_errors(parent):
+        with host_errors(parent):
             parent.mkdir(parents=True, exist_ok=True)
             folder = Path(tempfile.mkdtemp(dir=parent, prefix=f"{os.getpid()}-"))
             owner = (folder / ".owner").open("w")
@@ -140,7 +141,7 @@ class Cache:
     def put(self, key: Key, files: Path, result: Mapping[str, Any], *, seconds: float) -> Entry:
         """Move a finished folder in as the key's entry. The folder must lie in a `workspace` of this cache."""
         target = self.root / "entries" / key.digest[:2] / key.digest
-        with _host_errors(target):
+        with host_errors(target):
             stored = tuple(_store(path, files) for path in sorted(files.rglob("*")) if path.is_file())
             entry = Entry(key.digest, key.step, key.parts, result, stored, time.time(), seconds, target)
             staging = files.parent / f"entry-{key.digest[:16]}"
@@ -162,18 +163,16 @@ class Cache:
         """The files that the step with this base key read when it last ran, or None."""
         try:
             files: list[str] = json.loads((self.root / "reads" / base).read_text())
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):
             return None
         return files
 
     def remember(self, base: str, files: list[str]) -> None:
         """Keep which files a step read, so that the next look-up can hash them."""
         path = self.root / "reads" / base
-        with _host_errors(path):
+        with host_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            aside = path.with_name(f"{base}.{os.getpid()}")
-            aside.write_text(json.dumps(files))
-            aside.replace(path)
+        replace_file(path, json.dumps(files).encode())
 
     def entries(self) -> Iterator[Entry]:
         """All readable entries, in no order."""
@@ -261,29 +260,3 @@ def _damaged(entry: Entry, name: str) -> IntegrityError:
         where=str(entry.directory / name),
         hint="edgetool cache gc --damaged",
     )
-
-
-@contextlib.contextmanager
-def _host_errors(path: Path) -> Iterator[None]:
-    """Disk full and missing permission become `HostError`."""
-    try:
-        yield
-    except OSError as error:
-        raise host_error(error, path) from error
-
-
-def host_error(error: OSError, path: Path) -> HostError:
-    """Name what this machine lacks: room, permission, or something else that the system says."""
-    where = str(error.filename or path)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return HostError(
-            "disk-full", "no room left on the device", where=where, hint="edgetool cache gc --max-size 1GiB"
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return HostError(
-            "permission-denied",
-            f"cannot write: {error.strerror}",
-            where=where,
-            hint="set EDGETOOL_CACHE_DIR or --output to a folder that you may write to",
-        )
-    return HostError("host-failed", f"{error.strerror or error}", where=where)

@@ -7,6 +7,7 @@ chatter on stdout and stderr, which goes to a log, cannot disturb the answers.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import selectors
@@ -18,8 +19,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from edgetool.disk import host_errors, out_of_memory
+from edgetool.engine.memory import speaks_of_memory
 from edgetool.errors import EdgetoolError, HostError, InterruptedByUserError, UnavailableError, error_classes
 
 _ENVIRONMENT = {
@@ -29,6 +32,7 @@ _ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
 }
 _LOG_LINES = 8
+_NO_INTERPRETER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENOEXEC})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,32 +91,10 @@ class Child:
         self.log = log
         self._limits = limits
         self._group = group
-        log.parent.mkdir(parents=True, exist_ok=True)
-        answers, self._write_end = os.pipe()
-        command = [python, "-X", "faulthandler", "-m", "edgetool.engine.worker", str(self._write_end)]
-        if limits.memory is not None:
-            command.append(str(limits.memory))
-        try:
+        with host_errors(log):
+            log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("ab") as sink:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=sink,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=(self._write_end,),
-                    env={**os.environ, **_ENVIRONMENT},
-                    start_new_session=True,  # a process group of its own, killed as a whole
-                )
-        except OSError as error:
-            os.close(answers)
-            raise UnavailableError(
-                "interpreter-missing",
-                f"cannot start {python}: {error.strerror}",
-                where=python,
-                hint="set `python` in [targets.NAME.builder] to an interpreter that has edgetool installed",
-            ) from error
-        finally:
-            os.close(self._write_end)
+                self._process, answers = _spawn(python, limits.memory, sink)
         self._answers = os.fdopen(answers, "rb", buffering=0)
         self._pending = b""
 
@@ -204,6 +186,8 @@ class Child:
                 where=str(self.log),
                 hint="free some memory, or build on a larger machine; the log ends: " + self._log_end(),
             )
+        if speaks_of_memory(self._log_end()):
+            return out_of_memory(str(self.log))
         how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         return UnavailableError(
             "step-crashed",
@@ -218,6 +202,37 @@ class Child:
         except OSError:
             lines = []
         return "\n    " + "\n    ".join(lines) if lines else "(empty)"
+
+
+def _spawn(python: str, memory: int | None, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], int]:
+    """A new process, and the descriptor that its answers arrive at. Raises UnavailableError or OSError."""
+    answers, write_end = os.pipe()
+    command = [python, "-X", "faulthandler", "-m", "edgetool.engine.worker", str(write_end)]
+    if memory is not None:
+        command.append(str(memory))
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=(write_end,),
+            env={**os.environ, **_ENVIRONMENT},
+            start_new_session=True,  # a process group of its own, killed as a whole
+        )
+    except OSError as error:
+        os.close(answers)
+        if error.errno not in _NO_INTERPRETER:
+            raise
+        raise UnavailableError(
+            "interpreter-missing",
+            f"cannot start {python}: {error.strerror}",
+            where=python,
+            hint="set `python` in [targets.NAME.builder] to an interpreter that has edgetool installed",
+        ) from error
+    finally:
+        os.close(write_end)
+    return process, answers
 
 
 def _interrupted() -> InterruptedByUserError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgetool.disk import replace_file
 from edgetool.engine.cache import Key
 from edgetool.engine.history import difference
 from edgetool.errors import ConfigError, DriftError
@@ -78,6 +79,4 @@ def update_lock(path: Path, target: str, keys: Sequence[Key]) -> None:
     except (FileNotFoundError, ValueError):
         data = {"schema": _SCHEMA, "targets": {}}
     data["targets"][target] = {key.step: key.parts for key in keys}
-    aside = path.with_name(f".{path.name}.aside")
-    aside.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n")
-    aside.replace(path)
+    replace_file(path, (json.dumps(data, indent=1, sort_keys=True) + "\n").encode())

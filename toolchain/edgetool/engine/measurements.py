@@ -12,7 +12,9 @@ from typing import Any
 
 import pydantic
 
+from edgetool.disk import replace_file
 from edgetool.engine.cache import Cache, make_key
+from edgetool.errors import HostError
 from edgetool.host import read_host
 from edgetool.validate.latency import Latency
 
@@ -56,9 +58,9 @@ def load_measurement(cache: Cache, key: str) -> Measurement | None:
 def save_measurement(cache: Cache, key: str, result: Mapping[str, Any]) -> Measurement:
     """Keep a measurement as a task returned it. A cache that cannot be written to only forgets it."""
     path = _path(cache, key)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, HostError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(result))
+        replace_file(path, json.dumps(result).encode())
     return from_result(result)
 
 

@@ -9,25 +9,22 @@ import contextlib
 import ctypes
 import json
 import os
-import re
 import resource
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from edgetool.engine.cache import host_error
+from edgetool.disk import host_error, out_of_memory
 from edgetool.engine.desk import Desk, Talk
+from edgetool.engine.memory import speaks_of_memory
 from edgetool.engine.tasks import TASKS
-from edgetool.errors import EdgetoolError, HostError, UnavailableError
+from edgetool.errors import EdgetoolError, UnavailableError
 
 _PR_SET_PDEATHSIG = 1
-_MEMORY = re.compile(
-    r"bad[_ ]alloc|failed to allocate memory|cannot allocate memory|DefaultCPUAllocator", re.IGNORECASE
-)
-"""How native libraries say that memory ran out."""
 
 
 def main(arguments: list[str]) -> None:
@@ -54,13 +51,13 @@ def _run(task: str, request: Mapping[str, Any], talk: Talk) -> dict[str, Any]:
     except EdgetoolError as error:
         failure = error
     except MemoryError as error:
-        failure = _memory_error()
+        failure = out_of_memory()
         failure.__cause__ = error
     except OSError as error:
-        failure = host_error(error, Path.cwd())
+        failure = host_error(error, Path(tempfile.gettempdir()))
         failure.__cause__ = error
     except Exception as error:  # noqa: BLE001 - the plugin boundary: anything may come out of native code
-        failure = _memory_error() if _MEMORY.search(str(error)) else _foreign_error(error)
+        failure = out_of_memory() if speaks_of_memory(str(error)) else _foreign_error(error)
         failure.__cause__ = error
     traceback.print_exception(failure)
     sys.stderr.flush()
@@ -73,14 +70,6 @@ def _run(task: str, request: Mapping[str, Any], talk: Talk) -> dict[str, Any]:
             "hint": failure.hint,
         }
     }
-
-
-def _memory_error() -> HostError:
-    return HostError(
-        "out-of-memory",
-        "ran out of memory",
-        hint="raise `memory` in [targets.NAME.builder], or build on a larger machine",
-    )
 
 
 def _foreign_error(error: Exception) -> UnavailableError:

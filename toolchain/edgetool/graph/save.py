@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from edgetool.errors import HostError
+from edgetool.disk import written_aside
 from edgetool.graph.external_data import extent, is_external, read_bytes
 from edgetool.graph.walk import NamedTensor, tensors
 from edgetool.graph.write import LateTensor, write_model
@@ -36,7 +34,7 @@ def save(proto: onnx.ModelProto, path: Path, *, folder: Path | None = None) -> N
         folder: where the external tensors of `proto` lie.
 
     Raises:
-        HostError: `cannot-write`: disk full, or no permission.
+        HostError: disk full, or no permission.
         ModelError: external data of `proto` that is unsafe or broken.
     """
     if weight_bytes(proto) > INLINE_LIMIT:
@@ -59,29 +57,6 @@ def weight_bytes(proto: onnx.ModelProto) -> int:
         element = ELEMENTS.get(named.tensor.data_type)
         total += (element.nbytes(tuple(named.tensor.dims)) or 0) if element else 0
     return total
-
-
-@contextmanager
-def written_aside(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name `path` only when everything was written; otherwise it vanishes.
-
-    Raises:
-        HostError: `cannot-write`.
-    """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with aside.open("wb") as file:
-            yield file
-        aside.replace(path)
-    except OSError as error:
-        raise HostError(
-            "cannot-write",
-            f"cannot write: {error.strerror or error}",
-            where=str(path),
-            hint="Check space and permission.",
-        ) from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def _move_out(proto: onnx.ModelProto, file: IO[bytes], location: str, folder: Path | None) -> None:

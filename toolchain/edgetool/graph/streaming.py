@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgetool.errors import HostError
+from edgetool.disk import private_folder, written_aside
+from edgetool.errors import ModelError
 from edgetool.graph.load import load
-from edgetool.graph.save import INLINE_LIMIT, SMALL_TENSOR, written_aside
+from edgetool.graph.save import INLINE_LIMIT, SMALL_TENSOR
 from edgetool.graph.write import LateTensor, write_model
 
 if TYPE_CHECKING:
@@ -29,7 +30,13 @@ def load_ir(path: Path) -> ir.Model:
     import onnx_ir as ir
     import onnx_ir.external_data
 
-    model = ir.from_proto(load(path, weights=False))
+    try:
+        model = ir.from_proto(load(path, weights=False))
+    except ir.serde.SerdeError as error:
+        cause = error.__cause__ or error
+        raise ModelError(
+            "invalid-model", f"its graph makes no sense: {cause}", where=str(path), hint="Export the model again."
+        ) from error
     onnx_ir.external_data.set_base_dir(model.graph, str(path.parent))
     return model
 
@@ -38,32 +45,24 @@ def save_ir(model: ir.Model, path: Path) -> None:
     """Write a model, as `edgetool.graph.save` does; lazy tensors are computed one at a time.
 
     Raises:
-        HostError: `cannot-write`.
+        HostError: disk full, or no permission.
     """
     import onnx_ir as ir
     import onnx_ir.external_data
 
     if stored_bytes(model) > INLINE_LIMIT:
-        aside = path.with_name(f".{path.name}.part")
-        try:
+        data = path.name + ".data"
+        with private_folder(path) as folder:
             ir.save(
                 model,
-                aside,
+                folder / path.name,
                 format="protobuf",
-                external_data=path.name + ".data",
+                external_data=data,
                 size_threshold_bytes=SMALL_TENSOR,
                 max_workers=1,
             )
-            aside.replace(path)
-        except OSError as error:
-            raise HostError(
-                "cannot-write",
-                f"cannot write: {error.strerror or error}",
-                where=str(path),
-                hint="Check space and permission.",
-            ) from error
-        finally:
-            aside.unlink(missing_ok=True)
+            (folder / data).replace(path.with_name(data))
+            (folder / path.name).replace(path)
         return
     late = _late_tensors(model)
     for value in late:
