@@ -13,6 +13,7 @@ from edgetool.config.mistakes import error_from
 from edgetool.config.options import check_target_options
 from edgetool.config.result import Config, ResolvedTarget
 from edgetool.config.schema import ModelTable
+from edgetool.config.translate import refusal
 from edgetool.engine.source import resolve_source
 from edgetool.engine.survey import Survey, survey
 from edgetool.errors import ConfigError, EdgetoolError, UnavailableError
@@ -339,13 +340,13 @@ def _validated(kind: type[pydantic.BaseModel], options: Mapping[str, Any], *, wh
 
 def _first_mistakes(error: pydantic.ValidationError, kind: type[pydantic.BaseModel]) -> str:
     lines = []
-    for mistake in error.errors():
+    for mistake in error.errors(include_url=False):
         key = ".".join(str(part) for part in mistake["loc"]) or "options"
         if mistake["type"] == "extra_forbidden":
             close = _close(key, kind.model_fields)
             lines.append(f"unknown option {key!r}" + (f", did you mean {close!r}?" if close else ""))
         else:
-            lines.append(f"{key}: {mistake['msg']}, got {mistake['input']!r}")
+            lines.append(f"{key}: {refusal([mistake])}")
     return "; ".join(lines)
 
 
