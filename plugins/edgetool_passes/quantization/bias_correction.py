@@ -40,7 +40,7 @@ def correct_bias(
     node = site.node
     has_bias = len(node.input) > 2 and bool(node.input[2])
     bias = index.constant(node.input[2]) if has_bias else np.zeros((), np.float32)
-    if bias is None or (node.op_type == "Gemm" and not _is_plain(node)):
+    if bias is None:
         return False
     error = (weight.dequantized() - values).astype(np.float64)
     shift = _mean_shift(error, means, groups=attribute(node, "group", 1), axis=site.axis)
@@ -61,7 +61,3 @@ def _mean_shift(error: Array, means: Array, *, groups: int, axis: int) -> Array:
     per_group = summed.reshape(groups, -1, summed.shape[1])
     shift: Array = np.einsum("goi,gi->go", per_group, means.reshape(groups, -1)).reshape(-1)
     return shift
-
-
-def _is_plain(node: Any) -> bool:
-    return all(entry.f == 1.0 for entry in node.attribute if entry.name in ("alpha", "beta"))

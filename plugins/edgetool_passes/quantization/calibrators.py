@@ -20,6 +20,9 @@ _STRIDE = 16
 """Thresholds are tried every so many bins: 1/128 of the range, finer than one level."""
 
 
+_NEXT_TO_NOTHING = 1e-9
+
+
 def new_watch(calibrator: Calibrator) -> Extent | Histogram:
     """What has to watch a tensor for this calibrator."""
     return Extent() if calibrator == "min-max" else Histogram()
@@ -75,7 +78,7 @@ def _entropy(counts: Array) -> int:
         clipped = kept.copy()
         clipped[-1] += beyond[bins] if bins < BINS else 0
         level = np.arange(bins) * _LEVELS // bins
-        held = kept > 0
+        held = clipped > 0
         totals = np.bincount(level, weights=kept, minlength=_LEVELS)
         members = np.bincount(level, weights=held, minlength=_LEVELS)
         spread = np.where(held, totals[level] / np.maximum(members[level], 1), 0)
@@ -86,15 +89,13 @@ def _entropy(counts: Array) -> int:
 
 
 def _divergence(p: Array, q: Array) -> float:
-    """Kullback-Leibler divergence of two histograms; infinite where q has nothing and p has something."""
+    """Kullback-Leibler divergence of two histograms; what q has nothing of counts as next to nothing."""
     import numpy as np
 
     if p.sum() == 0 or q.sum() == 0:
         return float("inf")
-    p, q = p / p.sum(), q / q.sum()
+    p, q = p / p.sum(), np.maximum(q / q.sum(), _NEXT_TO_NOTHING)
     where = p > 0
-    if (q[where] == 0).any():
-        return float("inf")
     return float((p[where] * np.log(p[where] / q[where])).sum())
 
 

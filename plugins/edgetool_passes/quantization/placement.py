@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Literal
 
 from edgetool.graph.walk import node_label
-from edgetool.qdq.index import GraphIndex, attribute
+from edgetool.qdq.index import GraphIndex, attribute, constant_of
 
 if TYPE_CHECKING:
     import onnx
@@ -163,6 +163,8 @@ def _reason_against(site: Site, index: GraphIndex, rules: Rules, fed: set[str]) 
 
 def _reason_of_shape(site: Site, shape: tuple[int, ...], rules: Rules) -> str | None:
     node = site.node
+    if any(entry.f != 1.0 for entry in node.attribute if entry.name in ("alpha", "beta") and node.op_type == "Gemm"):
+        return "its alpha or beta is not 1"
     if 0 in shape:
         return "its weight is empty"
     if node.op_type in ("MatMul", "Gemm", "Gather"):
@@ -197,15 +199,12 @@ def _residuals(
 
 
 def store_constants(graph: onnx.GraphProto) -> None:
-    """Turn Constant nodes with tensors into initializers, where weights are looked for."""
-    kept = []
-    for node in graph.node:
-        tensor = next((entry.t for entry in node.attribute if entry.name == "value"), None)
-        if node.op_type != "Constant" or tensor is None:
-            kept.append(node)
-            continue
-        stored = graph.initializer.add()
-        stored.CopyFrom(tensor)
-        stored.name = node.output[0]
-    del graph.node[:]
-    graph.node.extend(kept)
+    """Turn Constant nodes into initializers, where weights are looked for."""
+    from onnx import numpy_helper
+
+    for place in reversed(range(len(graph.node))):
+        node = graph.node[place]
+        values = constant_of(node)
+        if values is not None:
+            graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
+            del graph.node[place]

@@ -36,15 +36,10 @@ class GraphIndex:
 
     def constant(self, name: str) -> np.ndarray[Any, Any] | None:
         """The values of an initializer or of a Constant node; None for anything that is computed."""
-        from onnx import numpy_helper
-
-        tensor = self.initializers.get(name)
-        if tensor is None:
-            producer = self.producers.get(name)
-            if producer is None or producer.op_type != "Constant":
-                return None
-            tensor = next((a.t for a in producer.attribute if a.name == "value"), None)
-        return None if tensor is None else numpy_helper.to_array(tensor)
+        if name in self.initializers:
+            return self.values(name)
+        producer = self.producers.get(name)
+        return None if producer is None else constant_of(producer)
 
     def values(self, name: str) -> np.ndarray[Any, Any]:
         """The values of an initializer, which there must be."""
@@ -70,6 +65,23 @@ def captured(node: onnx.NodeProto) -> Iterator[str]:
             yield from (value.name for value in graph.output)
             for part in graph.node:
                 yield from part.input
+
+
+def constant_of(node: onnx.NodeProto) -> np.ndarray[Any, Any] | None:
+    """What a Constant node holds; None for other nodes, and for strings and sparse tensors."""
+    import numpy as np
+    from onnx import helper, numpy_helper
+
+    if node.op_type != "Constant" or not node.attribute:
+        return None
+    (held,) = node.attribute
+    if held.name == "value":
+        values: np.ndarray[Any, Any] = numpy_helper.to_array(held.t)
+        return values
+    dtypes = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    if held.name not in dtypes:
+        return None
+    return np.array(helper.get_attribute_value(held), dtypes[held.name])
 
 
 def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
