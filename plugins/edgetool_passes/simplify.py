@@ -28,6 +28,9 @@ class Simplify(Pass[SimplifyOptions]):
 
     def apply(self, model: Model, workdir: Path, context: PassContext) -> PassResult:
         """Simplify. A graph that the optimizer cannot handle passes unchanged, with a note."""
+        return _at_once(model, workdir) or self._with_optimizer(model, workdir, context)
+
+    def _with_optimizer(self, model: Model, workdir: Path, context: PassContext) -> PassResult:
         import onnx_ir.passes
 
         from edgetool.graph.fold import fold
@@ -50,6 +53,25 @@ class Simplify(Pass[SimplifyOptions]):
         target = workdir / "model.onnx"
         save_ir(graph, target)
         return PassResult(Model(target, model.signature), changed=True, facts=facts)
+
+
+def _at_once(model: Model, workdir: Path) -> PassResult | None:
+    """The result where no optimizer is needed to get it."""
+    from edgetool.graph import load, save
+    from edgetool.graph.external_data import has_external_data
+    from edgetool_passes.plain import simplify_plain
+
+    proto = load(model.path, weights=False)
+    before = len(proto.graph.node)
+    if has_external_data(proto) or not simplify_plain(proto):
+        return None
+    after = len(proto.graph.node)
+    facts = {"nodes_before": before, "nodes_after": after}
+    if before == after:
+        return PassResult(model, changed=False, facts=facts)
+    target = workdir / "model.onnx"
+    save(proto, target)
+    return PassResult(Model(target, model.signature), changed=True, facts=facts)
 
 
 def count_nodes(model: ir.Model) -> int:
