@@ -12,7 +12,7 @@ from benchmarks.timing import Command, report, take_turns
 
 _LIMIT = 4.0
 
-_PLAIN = '''\
+_PLAIN = """\
 import sys
 
 import numpy as np
@@ -32,11 +32,11 @@ model, samples, target = sys.argv[1:]
 quantize_static(
     model, target, Samples(samples), per_channel=True, activation_type=QuantType.QInt8, weight_type=QuantType.QInt8
 )
-'''
+"""
 
 
 def main() -> None:
-    """Time both; a build imports, proves, simplifies, quantizes, validates, measures and bundles, with an empty cache."""
+    """Time both; the build imports, proves, simplifies, quantizes, validates, measures and bundles."""
     print("end to end: `edgetool build` of int8 with an empty cache, against onnxruntime's quantize_static in a script")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

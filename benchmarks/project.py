@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +70,10 @@ def convolutional_network(channels: tuple[int, ...], *, size: int) -> onnx.Model
         return name
 
     tensor = "x"
-    for index, (before, after) in enumerate(zip(channels[:-1], channels[1:], strict=True)):
+    for index, (before, after) in enumerate(itertools.pairwise(channels)):
         kernel = weight(f"w{index}", generator.normal(size=(after, before, 3, 3), scale=(2 / 9 / before) ** 0.5))
         nodes.append(
-            helper.make_node(
-                "Conv", [tensor, kernel], [f"c{index}"], f"conv{index}", strides=[2, 2], pads=[1, 1, 1, 1]
-            )
+            helper.make_node("Conv", [tensor, kernel], [f"c{index}"], f"conv{index}", strides=[2, 2], pads=[1, 1, 1, 1])
         )
         statistics = (
             weight(f"scale{index}", generator.uniform(0.8, 1.2, after)),
@@ -82,9 +81,7 @@ def convolutional_network(channels: tuple[int, ...], *, size: int) -> onnx.Model
             weight(f"mean{index}", generator.normal(size=after, scale=0.1)),
             weight(f"var{index}", generator.uniform(0.8, 1.2, after)),
         )
-        nodes.append(
-            helper.make_node("BatchNormalization", [f"c{index}", *statistics], [f"b{index}"], f"norm{index}")
-        )
+        nodes.append(helper.make_node("BatchNormalization", [f"c{index}", *statistics], [f"b{index}"], f"norm{index}"))
         tensor = f"r{index}"
         nodes.append(helper.make_node("Relu", [f"b{index}"], [tensor], f"relu{index}"))
     nodes.append(helper.make_node("GlobalAveragePool", [tensor], ["pooled"], "pool"))

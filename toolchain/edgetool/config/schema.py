@@ -40,7 +40,7 @@ Pair = Annotated[tuple[Size, Size], pydantic.BeforeValidator(_as_pair)]
 class Table(pydantic.BaseModel):
     """Base of all tables: unknown keys are errors, and nothing is converted (`"5"` is not 5, nan is no limit)."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class OpenTable(Table):

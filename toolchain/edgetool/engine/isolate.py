@@ -28,6 +28,7 @@ from edgetool.errors import EdgetoolError, HostError, InterruptedByUserError, Un
 _ENVIRONMENT = {
     "ORT_DISABLE_TELEMETRY": "1",  # has to be there before onnxruntime is imported
     "NNCF_CI": "1",  # NNCF's own switch for its telemetry
+    "PYDANTIC_DISABLE_PLUGINS": "__all__",  # to look for them it reads the metadata of every installed package
     "PYTHONHASHSEED": "0",  # sets iterate in one order, so that exports are reproducible
     "PYTHONUNBUFFERED": "1",
 }
