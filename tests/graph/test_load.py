@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import zipfile
@@ -11,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from edgetool import graph
@@ -104,6 +107,24 @@ def _new_ir(proto: onnx.ModelProto) -> None:
     proto.ir_version = 60
 
 
+def _cut_weight(proto: onnx.ModelProto) -> None:
+    proto.graph.initializer[0].raw_data = bytes(60)
+
+
+def _odd_type(proto: onnx.ModelProto) -> None:
+    proto.graph.initializer[0].data_type = 77
+
+
+def _negative_size(proto: onnx.ModelProto) -> None:
+    proto.graph.initializer[0].dims[0] = -4
+
+
+def _not_text(folder: Path) -> Path:
+    path = folder / "model.onnx"
+    path.write_bytes(linear().SerializeToString().replace(b"rectify", b"rec\xb9ify"))
+    return path
+
+
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
 BAD_FILES: dict[str, tuple[Make, str, int, str]] = {
     "missing": (lambda folder: folder / "none.onnx", "model-not-found", 2, "no such file"),
@@ -132,6 +153,10 @@ BAD_FILES: dict[str, tuple[Make, str, int, str]] = {
     "later op": (_set_node(op_type="Gelu"), "unknown-operator", 3, "opset 20"),
     "removed op": (_set_node(op_type="Upsample"), "unknown-operator", 3, "removed"),
     "undeclared domain": (_set_node(domain="com.microsoft"), "unknown-operator", 3, "no opset is declared"),
+    "weight cut short": (_proto(_cut_weight), "damaged-model", 3, "60 bytes instead of 64"),
+    "weight of no type": (_proto(_odd_type), "unsupported-type", 3, "77"),
+    "negative size": (_proto(_negative_size), "damaged-model", 3, "[-4, 4]"),
+    "a name that is no text": (_not_text, "damaged-model", 3, "not text"),
     "cycle": (_proto(_cycle), "graph-cycle", 3, "product → rectify → turn → product"),
     "unsorted": (_proto(_unsorted), "unsorted-graph", 3, "later node"),
     "two definitions": (_proto(_two_definitions), "duplicate-name", 3, "'y'"),
@@ -232,3 +257,17 @@ def test_external_weights_come_along_or_stay(tmp_path: Path) -> None:
     left = graph.load(path, weights=False).graph.initializer[0]
     assert not left.raw_data
     assert left.external_data
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_damage_is_a_crash(data: st.DataObject, tmp_path: Path) -> None:
+    """Whatever bytes are changed, the answer is a model or an error of ours."""
+    content = bytearray(linear().SerializeToString())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    for look in (graph.check, graph.inspect, graph.digest):
+        with contextlib.suppress(EdgetoolError):
+            look(path)

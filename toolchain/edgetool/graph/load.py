@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetool.errors import ModelError
+from edgetool.graph.content import check_content
 from edgetool.graph.external_data import extent, is_external, read_bytes
 from edgetool.graph.files import damaged, require_onnx
 from edgetool.graph.structure import check_structure
+from edgetool.graph.text import check_text
 from edgetool.graph.walk import tensors
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ def load(path: Path, *, weights: bool = True) -> onnx.ModelProto:
     require_onnx(path)
     model = _parse(path)
     where = str(path)
+    check_text(model, where=where)
+    check_content(model, where=where)
     external = [
         (named, extent(named, path.parent, where=where)) for named in tensors(model) if is_external(named.tensor)
     ]

@@ -62,12 +62,13 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
 
     from edgetool.graph.fold import fold
 
-    graph = ir.from_proto(model)
     try:
+        graph = ir.from_proto(model)
         fold(graph)
-    except ir.passes.PassError:
+        folded = ir.to_proto(graph)
+    except (ir.passes.PassError, ir.serde.SerdeError):
         return model
-    return with_inferred_types(ir.to_proto(graph))
+    return with_inferred_types(folded)
 
 
 def with_inferred_types(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -76,7 +77,7 @@ def with_inferred_types(model: onnx.ModelProto) -> onnx.ModelProto:
 
     try:
         return onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except onnx.shape_inference.InferenceError:
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):  # what the C++ side raises varies
         return model
 
 
