@@ -7,7 +7,7 @@ import importlib
 
 from benchmarks.timing import print_machine
 
-TOPICS = ("startup", "rebuild", "end_to_end")
+TOPICS = ("startup", "rebuild", "end_to_end", "int8")
 """Modules of this package with a `main()`, quickest first."""
 
 
