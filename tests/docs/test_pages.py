@@ -2,7 +2,8 @@
 
 Conventions in the pages:
 
-- A comment `<!-- scratch: NAME -->` says which folder the page's commands start in (see `SCRATCH`).
+- A comment `<!-- scratch: NAME -->` says which folder the commands below it start in (see `SCRATCH`). Commands above
+  it, or on a page without it, are only shown: they must exist, with the options that are used.
 - Console blocks: each line that begins with `$ ` is run, in order. `exit=N` after the word console says that the
   block's last command ends with that code. Lines below a command are an excerpt of its output and are not compared.
 - A block with `file=NAME` is written into the scratch folder.
@@ -51,7 +52,7 @@ def test_every_page_is_linked() -> None:
     """A page that nothing links to is a page that nobody reads."""
     linked = set()
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+        for target in re.findall(r"\]\(([^)#\s]+)", BLOCK.sub("", page.read_text())):
             if not target.startswith("http"):
                 found = (page.parent / target).resolve()
                 assert found.exists(), f"{page.relative_to(ROOT)} links to {target}, which does not exist"
@@ -64,8 +65,10 @@ def test_every_page_is_linked() -> None:
 def test_page(page: Path, tmp_path: Path) -> None:
     text = page.read_text()
     setup = SETUP.search(text)
+    first_run = len(text.splitlines()) + 1
     if setup:
         SCRATCH[setup[1]](tmp_path)
+        first_run = text[: setup.start()].count("\n") + 1
     for block in blocks(text):
         where = f"{page.relative_to(ROOT)}:{block.line}"
         if "file" in block.info:
@@ -75,7 +78,7 @@ def test_page(page: Path, tmp_path: Path) -> None:
         elif block.kind == "toml":
             _check_toml(block.body, tmp_path, where)
         elif block.kind == "console":
-            _run_console(block, tmp_path, where, in_scratch=bool(setup))
+            _run_console(block, tmp_path, where, in_scratch=block.line > first_run)
 
 
 def _run_console(block: Block, folder: Path, where: str, *, in_scratch: bool) -> None:
@@ -141,6 +144,10 @@ def _check_toml(body: str, folder: Path, where: str) -> None:
     assert not mistakes, f"{where}: {[str(mistake) for mistake in mistakes]}"
 
 
+def _empty(folder: Path) -> None:
+    """Nothing: the page begins with its own files."""
+
+
 def _tiny(folder: Path) -> None:
     """A small convolutional network in model.onnx, and some data."""
     import numpy as np
@@ -167,4 +174,4 @@ def _project(folder: Path) -> None:
     (folder / "targets.toml").write_text((ROOT / "targets.toml").read_text())
 
 
-SCRATCH: dict[str, Callable[[Path], None]] = {"tiny": _tiny, "project": _project}
+SCRATCH: dict[str, Callable[[Path], None]] = {"empty": _empty, "tiny": _tiny, "project": _project}

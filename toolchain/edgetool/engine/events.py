@@ -13,7 +13,12 @@ from edgetool.artifact import JsonValue
 
 @dataclass(frozen=True, slots=True)
 class BuildStarted:
-    """A target's build begins; `steps` are the names of its steps in order."""
+    """A target's build begins.
+
+    Attributes:
+        target: its name in targets.toml.
+        steps: the names of its steps in order.
+    """
 
     target: str
     steps: tuple[str, ...]
@@ -21,7 +26,12 @@ class BuildStarted:
 
 @dataclass(frozen=True, slots=True)
 class StepStarted:
-    """A step that is not in the cache begins to run."""
+    """A step that is not in the cache begins to run.
+
+    Attributes:
+        target: whose build it is.
+        step: its name: `import`, a pass, `supports`, `build`, `validate`, `bundle`, or data that is read.
+    """
 
     target: str
     step: str
@@ -29,7 +39,15 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True)
 class StepProgress:
-    """A running step has done `done` of `total` `what` (samples, nodes, ...)."""
+    """A running step has done a part of its work.
+
+    Attributes:
+        target: whose build it is.
+        step: its name.
+        done: how many are done.
+        total: of how many.
+        what: samples, nodes, ...
+    """
 
     target: str
     step: str
@@ -40,7 +58,13 @@ class StepProgress:
 
 @dataclass(frozen=True, slots=True)
 class StepNote:
-    """A running step says one sentence that the user should know."""
+    """A running step says something that the user should know.
+
+    Attributes:
+        target: whose build it is.
+        step: its name.
+        text: one sentence.
+    """
 
     target: str
     step: str
@@ -49,7 +73,15 @@ class StepNote:
 
 @dataclass(frozen=True, slots=True)
 class StepFinished:
-    """A step is done: run just now in `seconds`, or taken from the cache."""
+    """A step is done.
+
+    Attributes:
+        target: whose build it is.
+        step: its name.
+        seconds: how long it took when it ran.
+        cached: it did not run just now; the result is from the cache.
+        summary: what came of it, where there is something to say.
+    """
 
     target: str
     step: str
@@ -60,7 +92,12 @@ class StepFinished:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """Something that does not stop the build and that nobody should overlook."""
+    """Something that does not stop the build and that nobody should overlook.
+
+    Attributes:
+        target: whose build it is.
+        text: one sentence.
+    """
 
     target: str
     text: str
@@ -68,7 +105,16 @@ class Warned:
 
 @dataclass(frozen=True, slots=True)
 class BuildFailed:
-    """A target's build ended with an error."""
+    """A target's build ended with an error.
+
+    Attributes:
+        target: whose build it was.
+        code: what `edgetool explain` knows.
+        message: what happened.
+        where: the file, table, key or node, or null.
+        hint: what to do next, or null.
+        exit_code: what the command ends with if nothing worse happens.
+    """
 
     target: str
     code: str
@@ -83,6 +129,7 @@ class BuildFinished:
     """A target's bundle is in place.
 
     Attributes:
+        target: whose build it was.
         exit_code: 0, 4 (a budget or the validation failed) or 9 (something is unproven).
         summary: the one line for people.
         remarks: lines below it: what was missed, what is unverified and what would prove it.
@@ -107,6 +154,10 @@ Listener: TypeAlias = Callable[[Event], None]
 
 
 def to_json(event: Event) -> dict[str, object]:
-    """`{"event": "step-started", ...}`: the class name in kebab-case, then its fields."""
-    kind = re.sub(r"(?<!^)(?=[A-Z])", "-", type(event).__name__).lower()
-    return {"event": kind, **dataclasses.asdict(event)}
+    """`{"event": "step-started", ...}`: what kind of event it is, then its fields."""
+    return {"event": kind_of(type(event)), **dataclasses.asdict(event)}
+
+
+def kind_of(event: type[Event]) -> str:
+    """The class name in kebab-case."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", event.__name__).lower()
