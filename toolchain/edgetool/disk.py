@@ -28,6 +28,8 @@ _HINTS = {
     errno.EMFILE: "raise the limit of open files: ulimit -n 1024",
     errno.ENFILE: "the whole system has too many files open: end other programs",
     errno.EAGAIN: "raise the limit of processes (ulimit -u), or end other programs",
+    errno.ENOENT: "a folder of this path is gone or cannot be made: change into one that exists, or choose another with "
+    "--output, EDGETOOL_CACHE_DIR or TMPDIR",
     errno.ENAMETOOLONG: "choose shorter names",
     errno.ENOTDIR: "a part of this path is a file where a folder has to be: choose another folder",
     errno.EEXIST: "a file is where a folder has to be: move it away, or choose another folder",

@@ -35,8 +35,8 @@ class Output:
             print(text, file=sys.stderr)
 
     def event(self, data: Mapping[str, object]) -> None:
-        """One JSON line, flushed, so that a reader sees it at once."""
-        print(json.dumps(data, ensure_ascii=False), flush=True)
+        """One JSON line in ASCII, so that any encoding carries it; flushed, so that a reader sees it at once."""
+        print(json.dumps(data), flush=True)
 
     def error(self, error: EdgetoolError) -> None:
         """One line that says what and where, one that says what to do."""

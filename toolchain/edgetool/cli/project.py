@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from edgetool.cli.options import DEFAULT_FILE
 from edgetool.cli.output import Output
-from edgetool.errors import ConfigError
+from edgetool.errors import ConfigError, InterruptedByUserError
 
 if TYPE_CHECKING:
     from edgetool.config.result import Config
@@ -76,7 +76,10 @@ def services(output: Output, plugins: Plugins, *, use_cache: bool = True) -> Ite
         stack.callback(children.interrupt)
         stack.enter_context(_terminate_as_interrupt())
         listen = stack.enter_context(listener(output))
-        yield Services(cache=Cache(root), children=children, listener=listen, plugins=plugins)
+        try:
+            yield Services(cache=Cache(root), children=children, listener=listen, plugins=plugins)
+        except KeyboardInterrupt as error:
+            raise InterruptedByUserError("interrupted-by-user", "interrupted; nothing half-written was kept") from error
 
 
 def _private_root(stack: ExitStack) -> Path:

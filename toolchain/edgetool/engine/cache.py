@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgetool.disk import host_errors, replace_file
+from edgetool.disk import host_error, host_errors, replace_file
 from edgetool.errors import IntegrityError
 
 FORMAT = "v1"
@@ -99,6 +99,8 @@ class Cache:
             entry = _read_entry(folder)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise host_error(error, folder) from error
         for file in entry.files:
             path = entry.directory / file.path
             if not path.is_file() or path.stat().st_size != file.size:
@@ -163,8 +165,10 @@ class Cache:
         """The files that the step with this base key read when it last ran, or None."""
         try:
             files: list[str] = json.loads((self.root / "reads" / base).read_text())
-        except (OSError, ValueError):
+        except (FileNotFoundError, ValueError):
             return None
+        except OSError as error:
+            raise host_error(error, self.root) from error
         return files
 
     def remember(self, base: str, files: list[str]) -> None:
@@ -175,7 +179,9 @@ class Cache:
         replace_file(path, json.dumps(files).encode())
 
     def entries(self) -> Iterator[Entry]:
-        """All readable entries, in no order."""
+        """All readable entries, in no order. Raises HostError when the cache is no folder."""
+        if self.root.parent.exists() and not self.root.parent.is_dir():
+            raise host_error(OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)), self.root.parent)
         for folder in (self.root / "entries").glob("??/*"):
             with contextlib.suppress(OSError, IntegrityError):
                 yield _read_entry(folder)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edgetool.artifact import Engine
 from edgetool.backends.base import Backend
 from edgetool.context import BuildContext
+from edgetool.engine.memory import give_back
 from edgetool.engine.tensors import Header, read_tensors, write_tensors
 from edgetool.plugin.manager import load_object
 from edgetool.runner import Feeds, Runner
@@ -80,6 +81,10 @@ class Desk:
 
     def evidence(self) -> dict[str, Any]:
         assert self.file is not None
+        if self.runner is not None:  # a backend may open the engine once more to see how it executes
+            self.runner.close()
+            self.runner = None
+            give_back()
         found = self.file.plugin().evidence(self.file.engine(), self.file.context())
         return {"nodes": [row.to_json() for row in found.nodes], "unfused": list(found.unfused)}
 

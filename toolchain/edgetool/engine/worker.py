@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from edgetool.disk import host_error, out_of_memory
 from edgetool.engine.desk import Desk, Talk
-from edgetool.engine.memory import speaks_of_memory
+from edgetool.engine.memory import give_back, speaks_of_memory
 from edgetool.engine.tasks import TASKS
 from edgetool.errors import EdgetoolError, UnavailableError
 
@@ -42,7 +42,10 @@ def main(arguments: list[str]) -> None:
         )
         for line in sys.stdin.buffer:
             message = json.loads(line)
-            _send(answers, _run(message["task"], message["request"], talk))
+            reply = _run(message["task"], message["request"], talk)
+            if not message["task"].startswith("engine-"):  # those are many, and timed
+                give_back()
+            _send(answers, reply)
 
 
 def _run(task: str, request: Mapping[str, Any], talk: Talk) -> dict[str, Any]:
@@ -50,6 +53,9 @@ def _run(task: str, request: Mapping[str, Any], talk: Talk) -> dict[str, Any]:
         return {"result": TASKS[task](request, talk)}
     except EdgetoolError as error:
         failure = error
+        if _lacked_memory(error):
+            failure = out_of_memory(error.where)
+            failure.__cause__ = error
     except MemoryError as error:
         failure = out_of_memory()
         failure.__cause__ = error
@@ -70,6 +76,15 @@ def _run(task: str, request: Mapping[str, Any], talk: Talk) -> dict[str, Any]:
             "hint": failure.hint,
         }
     }
+
+
+def _lacked_memory(error: BaseException | None) -> bool:
+    """Whether a plugin's error, or what caused it, comes from the limit that this process was given."""
+    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        return False
+    while error is not None and not speaks_of_memory(str(error)):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _foreign_error(error: Exception) -> UnavailableError:
@@ -103,3 +118,5 @@ def _die_with_parent() -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1:])
+    # Nothing is left to tidy up, and with frameworks loaded the interpreter takes longer for it than for a small model.
+    os._exit(0)
