@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgetool.passes.base import Pass, PassOptions
-from edgetool.plugin.manager import load_class, load_plugins
+from edgetool.plugin.loading import load_class
+from edgetool.plugin.manager import load_plugins
 from edgetool.plugin.records import PassInfo
 from reference_pages import NOTICE
 from reference_pages.tables import table
@@ -17,7 +18,7 @@ def page() -> str:
     lines += [
         "A pass turns a model into a model. A recipe in `targets.toml` names passes in order, each with its options:",
         '`passes = [{ use = "simplify" }, { use = "quantize-static", per_channel = true }]`. What a pass did stands in',
-        "the bundle's manifest. Passes know no runtime: what they write is the same for all.",
+        "the bundle's manifest. Passes know no runtime: [what quantization writes](quantization.md) is the same for all.",
         "",
     ]
     for name, info in sorted(load_plugins().passes.items()):

@@ -65,9 +65,9 @@ def only_target(names: list[str]) -> str:
     """The target to take when the user named none: the only one there is."""
     if len(names) == 1:
         return names[0]
-    raise ConfigError(
-        "no-target", "which target?", hint=f"--target NAME, one of: {', '.join(names) or 'none is defined'}"
-    )
+    if not names:
+        raise ConfigError("no-target", "the targets file has no target that can be built", hint="add [targets.NAME]")
+    raise ConfigError("no-target", "which target?", hint=f"--target NAME, one of: {', '.join(names)}")
 
 
 def _text(target: str, backend: str, verdict: Verdict, *, all_nodes: bool) -> str:
