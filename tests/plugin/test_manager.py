@@ -18,7 +18,8 @@ from edgetool.backends.base import Backend
 from edgetool.errors import ConfigError, UnavailableError
 from edgetool.importers.base import Importer
 from edgetool.passes.base import Pass
-from edgetool.plugin.manager import load_class, load_plugins
+from edgetool.plugin.loading import load_class
+from edgetool.plugin.manager import load_plugins
 from edgetool.plugin.records import PassInfo
 
 ROOT = Path(__file__).parents[2]

@@ -22,7 +22,8 @@ from edgetool.config.units import format_bytes
 from edgetool.engine.cache import default_root
 from edgetool.errors import ConfigError, UnavailableError
 from edgetool.host import Host, read_host
-from edgetool.plugin.manager import Plugins, install_hint, load_class, load_plugins, missing_requirements
+from edgetool.plugin.loading import load_class
+from edgetool.plugin.manager import Plugins, install_hint, load_plugins, missing_requirements
 from edgetool.plugin.records import BackendInfo
 
 _LITTLE_DISK = 2 * 2**30

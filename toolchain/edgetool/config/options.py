@@ -79,7 +79,7 @@ def _check(
 
 def options_of(kind: Kind, name: str, plugins: Plugins) -> type[pydantic.BaseModel] | None:
     """The schema of a plugin's options; None where the plugin is absent or broken."""
-    from edgetool.plugin.manager import load_class
+    from edgetool.plugin.loading import load_class
 
     try:
         match kind:

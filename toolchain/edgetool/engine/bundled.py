@@ -9,7 +9,8 @@ from edgetool.bundle.read import Bundle
 from edgetool.engine.desk import EngineFile
 from edgetool.errors import DeviceError, UnavailableError
 from edgetool.host import thread_count
-from edgetool.plugin.manager import Plugins, install_hint, load_class, missing_requirements
+from edgetool.plugin.loading import load_class
+from edgetool.plugin.manager import Plugins, install_hint, missing_requirements
 
 
 def bundled_engine(bundle: Bundle, plugins: Plugins, *, threads: int | None = None) -> EngineFile:

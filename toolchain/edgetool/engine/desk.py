@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pydantic
 
 from edgetool.artifact import Engine
 from edgetool.backends.base import Backend
 from edgetool.context import BuildContext
 from edgetool.engine.memory import give_back
 from edgetool.engine.tensors import Header, read_tensors, write_tensors
-from edgetool.plugin.manager import load_object
+from edgetool.plugin.loading import load_object
 from edgetool.runner import Feeds, Runner
 from edgetool.signature import Signature
 
@@ -111,3 +113,27 @@ class Talk:
     progress: Callable[[int, int, str], None]
     note: Callable[[str], None]
     desk: Desk
+
+
+Result: TypeAlias = dict[str, Any]
+"""What a task answers, as JSON."""
+Handler: TypeAlias = Callable[[Mapping[str, Any], Talk], Result]
+
+
+def handler(kind: type[Any], run: Callable[[Any, Talk], Result]) -> Handler:
+    """A function on a request of this kind as a function on its JSON."""
+
+    def handle(request: Mapping[str, Any], talk: Talk) -> Result:
+        return run(pydantic.TypeAdapter(kind).validate_python(request), talk)
+
+    return handle
+
+
+ENGINE_TASKS: Mapping[str, Handler] = {
+    "engine-open": handler(EngineFile, lambda file, talk: talk.desk.open(file)),
+    "engine-infer": handler(TensorsAt, lambda tensors, talk: talk.desk.infer(tensors)),
+    "engine-time": handler(TensorsAt, lambda tensors, talk: talk.desk.time(tensors)),
+    "engine-memory": lambda _, talk: talk.desk.memory(),
+    "engine-evidence": lambda _, talk: talk.desk.evidence(),
+}
+"""All that a process is asked which has an engine open; the other tasks are in `edgetool.engine.tasks`."""

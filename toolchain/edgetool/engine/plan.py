@@ -19,7 +19,8 @@ from edgetool.engine.survey import Survey, survey
 from edgetool.errors import ConfigError, EdgetoolError, UnavailableError
 from edgetool.importers.base import Importer, ImportRequest, Source
 from edgetool.passes.base import Pass, PassOptions
-from edgetool.plugin.manager import Plugins, install_hint, load_class
+from edgetool.plugin.loading import load_class
+from edgetool.plugin.manager import Plugins, install_hint
 from edgetool.plugin.records import BackendInfo, Info
 from edgetool.signature import DimRange, TensorSpec
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import pydantic
 
 from edgetool.artifact import Model
 from edgetool.config.schema import PreprocessTable
 from edgetool.signature import Signature
-
-Result: TypeAlias = dict[str, Any]
-"""What a task answers, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from typing import Any
 
 from edgetool.backends.base import Availability, Backend
 from edgetool.errors import UnavailableError
-from edgetool.plugin.manager import load_object, missing_requirements
+from edgetool.plugin.loading import load_object
+from edgetool.plugin.manager import missing_requirements
 from edgetool.plugin.records import Info
 
 _PATIENCE = 60.0

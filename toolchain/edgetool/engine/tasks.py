@@ -6,19 +6,17 @@ Importing this module is cheap: the parent builds requests with it, the child do
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pydantic
-
 from edgetool.artifact import Engine, JsonValue
 from edgetool.backends.base import Backend
 from edgetool.context import BuildContext, ImportContext, PassContext
-from edgetool.engine.desk import EngineFile, Talk, TensorsAt
+from edgetool.engine.desk import Handler, Result, Talk, handler
 from edgetool.engine.reference import open_reference
-from edgetool.engine.requests import DataRequest, ModelFile, Plug, Result
+from edgetool.engine.requests import DataRequest, ModelFile, Plug
 from edgetool.engine.samples import LazySamples, open_data
 from edgetool.engine.trial import (
     BenchTask,
@@ -33,7 +31,7 @@ from edgetool.engine.trial import (
 from edgetool.errors import EdgetoolError, ModelError, UnavailableError
 from edgetool.importers.base import Importer, ImportRequest, Source
 from edgetool.passes.base import Pass
-from edgetool.plugin.manager import load_object
+from edgetool.plugin.loading import load_object
 from edgetool.signature import Signature
 
 if TYPE_CHECKING:
@@ -260,26 +258,14 @@ def _broken_promise(who: str, what: str) -> UnavailableError:
     )
 
 
-def _task(kind: type[Any], run: Callable[[Any, Talk], Result]) -> Callable[[Mapping[str, Any], Talk], Result]:
-    def handle(request: Mapping[str, Any], talk: Talk) -> Result:
-        return run(pydantic.TypeAdapter(kind).validate_python(request), talk)
-
-    return handle
-
-
-TASKS: Mapping[str, Callable[[Mapping[str, Any], Talk], Result]] = {
-    "import": _task(ImportTask, run_import),
-    "dataset": _task(DatasetTask, run_dataset),
-    "pass": _task(PassTask, run_pass),
-    "supports": _task(SupportTask, run_support),
-    "build": _task(BuildTask, run_build),
-    "validate": _task(ValidateTask, run_validate),
-    "measure": _task(MeasureTask, run_measure),
-    "self-test": _task(SelfTestTask, run_self_test),
-    "bench": _task(BenchTask, run_bench),
-    "engine-open": _task(EngineFile, lambda file, talk: talk.desk.open(file)),
-    "engine-infer": _task(TensorsAt, lambda tensors, talk: talk.desk.infer(tensors)),
-    "engine-time": _task(TensorsAt, lambda tensors, talk: talk.desk.time(tensors)),
-    "engine-memory": lambda _, talk: talk.desk.memory(),
-    "engine-evidence": lambda _, talk: talk.desk.evidence(),
+TASKS: Mapping[str, Handler] = {
+    "import": handler(ImportTask, run_import),
+    "dataset": handler(DatasetTask, run_dataset),
+    "pass": handler(PassTask, run_pass),
+    "supports": handler(SupportTask, run_support),
+    "build": handler(BuildTask, run_build),
+    "validate": handler(ValidateTask, run_validate),
+    "measure": handler(MeasureTask, run_measure),
+    "self-test": handler(SelfTestTask, run_self_test),
+    "bench": handler(BenchTask, run_bench),
 }

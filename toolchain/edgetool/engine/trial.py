@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetool.config.schema import BudgetTable
-from edgetool.engine.desk import EngineFile, Talk, time_runs
+from edgetool.engine.desk import EngineFile, Result, Talk, time_runs
 from edgetool.engine.isolate import Children, Limits
 from edgetool.engine.reference import open_reference
 from edgetool.engine.remote import RemoteRunner
-from edgetool.engine.requests import DataRequest, ModelFile, Result, request_json
+from edgetool.engine.requests import DataRequest, ModelFile, request_json
 from edgetool.engine.samples import open_data
 from edgetool.runner import Feeds, Runner
 from edgetool.signature import Signature

@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from edgetool.disk import host_error, out_of_memory
-from edgetool.engine.desk import Desk, Talk
+from edgetool.engine.desk import ENGINE_TASKS, Desk, Handler, Talk
 from edgetool.engine.memory import give_back, speaks_of_memory
-from edgetool.engine.tasks import TASKS
 from edgetool.errors import EdgetoolError, UnavailableError
 
 _PR_SET_PDEATHSIG = 1
@@ -48,9 +47,18 @@ def main(arguments: list[str]) -> None:
             _send(answers, reply)
 
 
+def _handler(task: str) -> Handler:
+    """What does the task; a process that has an engine open does without everything that builds one."""
+    if task in ENGINE_TASKS:
+        return ENGINE_TASKS[task]
+    from edgetool.engine.tasks import TASKS
+
+    return TASKS[task]
+
+
 def _run(task: str, request: Mapping[str, Any], talk: Talk) -> dict[str, Any]:
     try:
-        return {"result": TASKS[task](request, talk)}
+        return {"result": _handler(task)(request, talk)}
     except EdgetoolError as error:
         failure = error
         if _lacked_memory(error):
