@@ -91,6 +91,9 @@ def _contestants(row: Row, network: Network, scratch: Path) -> dict[str, Infer]:
         "openvino int8": _engine(openvino, static, scratch / "ov8"),
         "NNCF's IR on openvino": _nncf(row, network),
     }
+    if row.nncf_model_type:
+        scores = _applied(QuantizeStatic, source, network, scratch / "scores", attention_scores=True)
+        found["openvino int8, scores too"] = _engine(openvino, scores, scratch / "ov8s")
     if not QuantizeDynamic(QuantizeDynamic.Options()).check(source):
         dynamic = _applied(QuantizeDynamic, source, network, scratch / "dynamic")
         found["onnxruntime int8 dynamic"] = _engine(onnxruntime, dynamic, scratch / "ort8d")
@@ -98,12 +101,12 @@ def _contestants(row: Row, network: Network, scratch: Path) -> dict[str, Infer]:
     return found
 
 
-def _applied(kind: Any, model: Model, network: Network, folder: Path) -> Model:
+def _applied(kind: Any, model: Model, network: Network, folder: Path, **options: Any) -> Model:
     from edgetool_onnxruntime.reference import open_onnx
 
     folder.mkdir()
     context = PassContext(threads=1, open_reference=lambda path: open_onnx(path, 1), calibration=Samples(network))
-    result: Model = kind(kind.Options()).apply(model, folder, context).model
+    result: Model = kind(kind.Options(**options)).apply(model, folder, context).model
     return result
 
 

@@ -55,6 +55,10 @@ class QuantizeStaticOptions(PassOptions):
     residual_adds: bool = Field(
         default=True, description="Quantize the identity branch of a residual Add, so that it fuses with a convolution."
     )
+    attention_scores: bool = Field(
+        default=False,
+        description="Also quantize both inputs of the product that a Softmax reads (queries times keys).",
+    )
     smoothing: float = Field(
         default=0.95,
         ge=0,
@@ -77,6 +81,7 @@ class QuantizeStaticOptions(PassOptions):
             op_types=self.op_types,
             embeddings=self.embeddings,
             residual_adds=self.residual_adds,
+            attention_scores=self.attention_scores,
             exclude=self.exclude,
             min_channels=self.min_channels,
         )

@@ -123,6 +123,16 @@ def test_softmax_norm_and_mask_read_float(apply_pass: ApplyPass, transformer_blo
     assert readers == weighted
 
 
+def test_attention_scores_are_quantized_on_request(apply_pass: ApplyPass, transformer_block: Model) -> None:
+    applied = apply_pass(QuantizeStatic, transformer_block, sentences(16), attention_scores=True)
+    nodes = by_name(applied.proto)
+    for name, quantized in {"scores": True, "weigh": False}.items():
+        producers = [producer(applied.proto, tensor) for tensor in nodes[name].input]
+        assert all((node is not None and node.op_type == "DequantizeLinear") is quantized for node in producers)
+    held_out = sentences(16, seed=9)
+    assert cosine(run(transformer_block.path, held_out), run(applied.result.model.path, held_out)) > 0.995
+
+
 def test_seven_bits_stay_within_seven_bits(apply_pass: ApplyPass, residual_cnn: Model) -> None:
     proto = apply_pass(QuantizeStatic, residual_cnn, pictures(4), weight_bits=7).proto
     integers = [tensor for tensor in proto.graph.initializer if tensor.name.endswith("_w_int8")]

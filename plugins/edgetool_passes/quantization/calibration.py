@@ -82,8 +82,8 @@ class Calibration:
                     "non-finite-activation",
                     f"{name!r} becomes NaN or infinite on calibration data that is finite",
                     where=self._where,
-                    hint="Check that the samples are preprocessed as in training; then look for a division or "
-                    "logarithm in front of this tensor.",
+                    hint="check that the samples are preprocessed as in training; then look for a division or "
+                    "logarithm in front of this tensor",
                 )
             watch.see(array)
 
@@ -95,7 +95,7 @@ def _samples(context: PassContext, where: Path) -> CalibrationSet:
             "static quantization needs samples to learn the ranges of activations from",
             where=str(where),
             hint='Set `calibration = "folder or module:function"` in [data]; 50 to 200 real samples are enough. '
-            "Without data, use the pass `quantize-dynamic`.",
+            "without data, use the pass `quantize-dynamic`",
         )
     if context.calibration.count == 0:
         raise _empty(str(where))
@@ -107,7 +107,7 @@ def _empty(where: str) -> ConfigError:
         "calibration-empty",
         "the calibration data holds no samples",
         where=where,
-        hint="Point `calibration` in [data] at real samples; 50 to 200 are enough.",
+        hint="point `calibration` in [data] at real samples; 50 to 200 are enough",
     )
 
 
@@ -128,7 +128,7 @@ class _Judge:
                 raise ConfigError(
                     "calibration-not-finite",
                     f"calibration sample {number} holds NaN or infinity in {name!r}",
-                    hint="Remove or repair the sample; check divisions in the preprocessing.",
+                    hint="remove or repair the sample; check divisions in the preprocessing",
                 )
         flat = {
             name for name, array in feeds.items() if array.dtype.kind == "f" and array.size > 1 and np.ptp(array) == 0

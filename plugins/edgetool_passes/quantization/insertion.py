@@ -35,7 +35,7 @@ def insert_pairs(graph: onnx.GraphProto, placement: Placement, ranges: Mapping[s
         scale = ranges[tensor].magnitude / 127 or 1.0
         pairs[tensor] = add_pair(editor, tensor, store_grid(editor, tensor, scale=scale, zero_point=np.int8(0)))
     of_sites = [(site.node, site.activation) for site in placement.sites if site.activation is not None]
-    for node, position in (*of_sites, *placement.residuals):
+    for node, position in (*of_sites, *placement.residuals, *placement.scores):
         editor.redirect(node, position, pairs[node.input[position]])
     editor.commit()
 

@@ -35,6 +35,7 @@ class Rules:
         op_types: weighted operators to quantize.
         embeddings: also store the tables of Gather in int8.
         residual_adds: quantize the identity branch of residual Adds.
+        attention_scores: quantize both inputs of products of two activations that a Softmax reads.
         exclude: names of nodes to leave float; `*` and `?` match.
         min_channels: leave convolutions with fewer input or output channels float.
     """
@@ -42,6 +43,7 @@ class Rules:
     op_types: tuple[Operator, ...] = WEIGHTED
     embeddings: bool = True
     residual_adds: bool = True
+    attention_scores: bool = False
     exclude: tuple[str, ...] = ()
     min_channels: int = 1
 
@@ -76,18 +78,20 @@ class Placement:
     Attributes:
         sites: nodes to quantize, in the graph's order.
         residuals: (Add node, input position) of identity branches.
+        scores: (MatMul node, input position) of attention scores.
         excluded: label -> reason, for weighted nodes that stay float.
     """
 
     sites: tuple[Site, ...]
     residuals: tuple[tuple[onnx.NodeProto, int], ...]
+    scores: tuple[tuple[onnx.NodeProto, int], ...]
     excluded: Mapping[str, str]
 
     def activations(self) -> tuple[str, ...]:
         """The tensors that need a pair, each once, in order of first use."""
         of_sites = (site.node.input[site.activation] for site in self.sites if site.activation is not None)
-        of_adds = (node.input[position] for node, position in self.residuals)
-        return tuple(dict.fromkeys([*of_sites, *of_adds]))
+        others = (node.input[position] for node, position in (*self.residuals, *self.scores))
+        return tuple(dict.fromkeys([*of_sites, *others]))
 
 
 def place(model: onnx.ModelProto, rules: Rules) -> Placement:
@@ -107,7 +111,8 @@ def place(model: onnx.ModelProto, rules: Rules) -> Placement:
         elif node.op_type != "Gather":
             excluded[label] = reason
     residuals = tuple(_residuals(model.graph, index, sites, rules)) if rules.residual_adds else ()
-    return Placement(tuple(sites), residuals, excluded)
+    scores = tuple(_scores(model.graph, index, rules)) if rules.attention_scores else ()
+    return Placement(tuple(sites), residuals, scores, excluded)
 
 
 def quantized_nodes(graph: onnx.GraphProto) -> tuple[str, ...]:
@@ -196,6 +201,27 @@ def _residuals(
         absorbed = [name in convolutions and index.only_reader(name) is not None for name in node.input]
         if any(absorbed):
             yield node, 0 if absorbed[1] else 1
+
+
+def _scores(graph: onnx.GraphProto, index: GraphIndex, rules: Rules) -> Iterator[tuple[onnx.NodeProto, int]]:
+    """Products of two activations whose result becomes a Softmax: both inputs."""
+    for number, node in enumerate(graph.node):
+        if node.op_type != "MatMul" or any(index.constant(name) is not None for name in node.input):
+            continue
+        excluded = any(fnmatchcase(node_label(node, number), pattern) for pattern in rules.exclude)
+        if not excluded and _becomes_softmax(node.output[0], index):
+            yield from ((node, 0), (node, 1))
+
+
+def _becomes_softmax(tensor: str, index: GraphIndex) -> bool:
+    """Whether scaling and masking is all that happens to a tensor before a Softmax."""
+    while (reader := index.only_reader(tensor)) is not None:
+        if reader.op_type == "Softmax":
+            return True
+        if reader.op_type not in ("Mul", "Div", "Add", "Where"):
+            return False
+        tensor = reader.output[0]
+    return False
 
 
 def store_constants(graph: onnx.GraphProto) -> None:

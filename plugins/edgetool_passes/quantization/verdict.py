@@ -20,7 +20,7 @@ def verdict(model: onnx.ModelProto, rules: Rules) -> tuple[Problem, ...]:
             Problem(
                 "the model is quantized already",
                 done,
-                "Start from the float model, or take this pass out of the recipe.",
+                "start from the float model, or take this pass out of the recipe",
             ),
         )
     placement = place(model, rules)
@@ -47,7 +47,7 @@ def _nothing(reasons: Mapping[str, str]) -> Problem:
     if not reasons:
         return Problem(
             f"nothing to quantize: the model has no {', '.join(WEIGHTED[:-1])} or {WEIGHTED[-1]} node",
-            fix="Take this pass out of the recipe.",
+            fix="take this pass out of the recipe",
         )
     first = next(iter(reasons.values()))
     return Problem(
