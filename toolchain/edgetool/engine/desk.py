@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import pydantic
-
 from edgetool.artifact import Engine
 from edgetool.backends.base import Backend
 from edgetool.context import BuildContext
 from edgetool.engine.memory import give_back
+from edgetool.engine.records import adapter
 from edgetool.engine.tensors import Header, read_tensors, write_tensors
 from edgetool.plugin.loading import load_object
 from edgetool.runner import Feeds, Runner
@@ -124,7 +123,7 @@ def handler(kind: type[Any], run: Callable[[Any, Talk], Result]) -> Handler:
     """A function on a request of this kind as a function on its JSON."""
 
     def handle(request: Mapping[str, Any], talk: Talk) -> Result:
-        return run(pydantic.TypeAdapter(kind).validate_python(request), talk)
+        return run(adapter(kind).validate_python(request), talk)
 
     return handle
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import pydantic
-
 from edgetool.artifact import Model
 from edgetool.config.schema import PreprocessTable
+from edgetool.engine.records import adapter
 from edgetool.signature import Signature
 
 
@@ -50,5 +49,5 @@ class ModelFile:
 
 def request_json(task: object) -> dict[str, Any]:
     """A task as the JSON that `read_request` understands."""
-    data: dict[str, Any] = pydantic.TypeAdapter(type(task)).dump_python(task, mode="json")
+    data: dict[str, Any] = adapter(type(task)).dump_python(task, mode="json")
     return data

@@ -1,0 +1,14 @@
+"""Readers and writers of records as JSON, each built once: that takes longer than most requests."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pydantic
+
+
+@functools.cache
+def adapter(kind: type[Any]) -> pydantic.TypeAdapter[Any]:
+    """For a dataclass that crosses a process boundary."""
+    return pydantic.TypeAdapter(kind)
