@@ -138,7 +138,7 @@ class NncfQuantize(Pass[NncfQuantizeOptions]):
                 "nncf-refused",
                 f"NNCF cannot quantize the model: {first}",
                 where=str(where),
-                hint="Exclude the node that it names, put `simplify` first, or use `quantize-static`.",
+                hint="exclude the node that it names, put `simplify` first, or use `quantize-static`",
             ) from error
         return result
 
@@ -162,7 +162,7 @@ def _samples(context: PassContext, where: Path) -> CalibrationSet:
             "calibration-empty",
             "the calibration data holds no samples",
             where=str(where),
-            hint="Point `calibration` in [data] at real samples; about 300 are enough.",
+            hint="point `calibration` in [data] at real samples; about 300 are enough",
         )
     return context.calibration
 

@@ -72,7 +72,7 @@ def _declare_inputs(model: onnx.ModelProto, wanted: Sequence[TensorSpec], where:
                 "missing-input",
                 f"the model has an input {name!r} that is not declared",
                 where="[model.inputs]",
-                hint=f"Add [model.inputs.{name}], or declare no input at all.",
+                hint=f"add [model.inputs.{name}], or declare no input at all",
             )
     renames: dict[str, Dim] = {}
     changed = False
@@ -100,7 +100,7 @@ def _declare_input(value: onnx.ValueInfoProto, spec: TensorSpec, renames: dict[s
             "input-mismatch",
             f"declared with {len(spec.shape)} dimensions, but the model wants {len(tensor.shape.dim)}",
             where=table,
-            hint=f"In the file it is {_shown(value)}.",
+            hint=f"in the file it is {_shown(value)}",
         )
     changed = False
     for axis, (dim, declared) in enumerate(zip(tensor.shape.dim, spec.shape, strict=True)):
@@ -113,7 +113,7 @@ def _declare_input(value: onnx.ValueInfoProto, spec: TensorSpec, renames: dict[s
                     f"axis {axis} is declared as {declared!r}, but the model ties it to an axis declared as "
                     f"{renames[dim.dim_param]!r} (both are {dim.dim_param!r} in the file)",
                     where=table,
-                    hint="Declare both alike.",
+                    hint="declare both alike",
                 )
         elif declared is not None:
             _set(dim, declared)
@@ -129,13 +129,13 @@ def _require_equal(size: int, declared: Dim, axis: int, table: str, value: onnx.
             "input-mismatch",
             f"axis {axis} is declared as {declared}, but the model has {size}",
             where=table,
-            hint=f"In the file it is {_shown(value)}.",
+            hint=f"in the file it is {_shown(value)}",
         )
     raise ModelError(
         "frozen-dimension",
         f"{declared!r} is declared dynamic, but axis {axis} of input {value.name!r} is fixed to {size} in the file",
         where=where,
-        hint=f"Export with a dynamic axis {axis}, or declare the size {size}.",
+        hint=f"export with a dynamic axis {axis}, or declare the size {size}",
     )
 
 
@@ -186,5 +186,5 @@ def _choices(name: str, known: Iterable[str]) -> str:
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1)
     if close:
-        return f"Did you mean {close[0]!r}?"
+        return f"did you mean {close[0]!r}?"
     return f"There are {', '.join(map(repr, names))}." if names else "There are none."

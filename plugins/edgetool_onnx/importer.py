@@ -74,7 +74,7 @@ class OnnxImporter(Importer[OnnxOptions]):
 def _file(source: Source) -> Path:
     if source.path is None:
         raise ConfigError(
-            "model-not-found", f"{source.text} names no file", where=source.text, hint="Name the .onnx file."
+            "model-not-found", f"{source.text} names no file", where=source.text, hint="name the .onnx file"
         )
     return source.path
 

@@ -129,7 +129,7 @@ def _refusal(trial: _Trial, points: list[dict[str, int]], failures: Mapping[int,
             "model-does-not-run",
             f"the model does not run{_at(points[0])}: {_words(failure)}",
             where=where,
-            hint="Run it in its framework with inputs of these shapes, or correct the declared ranges.",
+            hint="run it in its framework with inputs of these shapes, or correct the declared ranges",
         )
     good = next((points[i] for i in range(len(points)) if i not in failures), None)
     blamed = _blamed(trial, good, points[index]) if good is not None else _varying(points)
@@ -139,7 +139,7 @@ def _refusal(trial: _Trial, points: list[dict[str, int]], failures: Mapping[int,
         "frozen-dimension",
         f"{names} is declared dynamic, but the model was exported for one size: {tried}: {_words(failure)}",
         where=where,
-        hint=f"Export again with a dynamic {blamed[0]!r}, or declare its one size in [model.inputs].",
+        hint=f"export again with a dynamic {blamed[0]!r}, or declare its one size in [model.inputs]",
     )
 
 

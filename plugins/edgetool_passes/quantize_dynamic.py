@@ -111,6 +111,6 @@ def _convolutions(model: onnx.ModelProto) -> tuple[Problem, ...]:
             f"{convolved / total:.0%} of the weights are in convolutions, which this pass leaves float: quantized "
             "at run time they are slower than float (0.13 to 0.28 times the speed, measured)",
             labels,
-            "Use `quantize-static` with calibration data.",
+            "use `quantize-static` with calibration data",
         ),
     )

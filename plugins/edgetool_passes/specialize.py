@@ -45,14 +45,14 @@ class Specialize(Pass[SpecializeOptions]):
     def check(self, model: Model) -> tuple[Problem, ...]:
         signature = model.signature
         if not self.options.dims and not self.options.inputs:
-            return (Problem("specialize has nothing to fix", fix="Set `dims` or `inputs`."),)
+            return (Problem("specialize has nothing to fix", fix="set `dims` or `inputs`"),)
         problems = [
             Problem(f"no input has a dimension {name!r}", fix=_choices(name, signature.symbols))
             for name in self.options.dims
             if name not in signature.symbols
         ]
         problems += [
-            Problem(f"dimension {name!r} cannot be {size}", fix="Give a size of 1 or more.")
+            Problem(f"dimension {name!r} cannot be {size}", fix="give a size of 1 or more")
             for name, size in self.options.dims.items()
             if size < 1
         ]
@@ -87,7 +87,7 @@ class Specialize(Pass[SpecializeOptions]):
                 "cannot-specialize",
                 f"folding failed once the sizes were fixed: {error.__cause__ or error}",
                 where=str(model.path),
-                hint="Check that the network takes the sizes in `dims`.",
+                hint="check that the network takes the sizes in `dims`",
             ) from error
         _open_outputs(graph)
         infer_shapes(graph)
@@ -183,5 +183,5 @@ def _choices(name: str, known: Iterable[str]) -> str:
     names = list(known)
     close = difflib.get_close_matches(name, names, n=1)
     if close:
-        return f"Did you mean {close[0]!r}?"
+        return f"did you mean {close[0]!r}?"
     return f"There are {', '.join(map(repr, names))}." if names else "There are none."

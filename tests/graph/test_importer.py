@@ -164,7 +164,7 @@ def test_mistake(mistake: str, importing: Importing) -> None:
 def test_a_misspelt_name_is_answered_with_the_right_one(importing: Importing) -> None:
     with pytest.raises(EdgetoolError) as caught:
         importing(TWO_INPUTS, _declared("n", 4, name="imagee"))
-    assert caught.value.hint == "Did you mean 'image'?"
+    assert caught.value.hint == "did you mean 'image'?"
     assert caught.value.where == "[model.inputs.imagee]"
 
 

@@ -201,7 +201,7 @@ def test_unknown_operator_suggests_the_right_one(tmp_path: Path) -> None:
     path = _set_node(op_type="Reluu")(tmp_path)
     with pytest.raises(EdgetoolError) as caught:
         graph.load(path)
-    assert caught.value.hint == "Did you mean Relu?"
+    assert caught.value.hint == "did you mean Relu?"
     assert caught.value.where == f"{path}: node rectify"
 
 

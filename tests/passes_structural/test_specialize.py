@@ -75,7 +75,7 @@ def test_nameless_axes_go_by_the_names_that_the_signature_gave_them(applying: Ap
 @pytest.mark.parametrize(
     ("subject", "reason", "fix"),
     [
-        (_specialize(), "nothing to fix", "Set"),
+        (_specialize(), "nothing to fix", "set"),
         (_specialize({"bach": 1}), "no input has a dimension 'bach'", "'batch'"),
         (_specialize({"batch": 0}), "cannot be 0", "1 or more"),
         (_specialize(rat=1), "no input 'rat'", "'rate'"),

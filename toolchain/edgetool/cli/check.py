@@ -55,7 +55,16 @@ def check(
             "problems": [problem.to_json() for problem in verdict.problems],
             "legalize": verdict.legalize,
         },
-        _text(name, backend.name, verdict, all_nodes=all_nodes),
+        "\n".join(
+            [
+                *(
+                    f"{name}: {row.name} is passed over: {row.failure.message}"
+                    for row in planned.backends
+                    if row.failure
+                ),
+                _text(name, backend.name, verdict, all_nodes=all_nodes),
+            ]
+        ),
     )
     if verdict.refusals and not verdict.legalize:
         raise refusal(backend.name, verdict, planned)

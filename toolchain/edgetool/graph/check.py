@@ -42,7 +42,7 @@ def check_proto(path: Path, *, where: str) -> None:
         onnx.checker.check_model(str(path))
     except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:  # what the C++ side raises varies
         raise ModelError(
-            "invalid-model", _first_sentence(str(error)), where=where, hint="Repair the export of this node."
+            "invalid-model", _first_sentence(str(error)), where=where, hint="repair the export of this node"
         ) from error
 
 

@@ -43,7 +43,7 @@ def _check(named: NamedTensor, where: str) -> None:
             "damaged-model",
             f"a tensor of shape {list(tensor.dims)} and type {kind.name} with {have} {unit} instead of {want}",
             where=where,
-            hint="Export or download the model again.",
+            hint="export or download the model again",
         )
 
 

@@ -71,7 +71,7 @@ def resolve(folder: Path, location: str, *, where: str) -> Path:
                 "broken-external-data",
                 f"the model keeps weights in {location!r}, which is not there",
                 where=where,
-                hint=f"Put {path.name} beside the .onnx file, or export it again in one file.",
+                hint=f"put {path.name} beside the .onnx file, or export it again in one file",
             ) from error
         if stat.S_ISLNK(status.st_mode):
             raise ModelError(
@@ -84,7 +84,7 @@ def resolve(folder: Path, location: str, *, where: str) -> Path:
             "unsafe-external-data",
             f"external data {location!r} is a hard link ({status.st_nlink} names)",
             where=where,
-            hint="Copy the file: a second name for it may lie outside the model's folder.",
+            hint="copy the file: a second name for it may lie outside the model's folder",
         )
     return path
 
@@ -114,7 +114,7 @@ def extent(named: NamedTensor, folder: Path, *, where: str) -> Extent:
             "broken-external-data",
             f"external data {path.name!r} ends at byte {size}, but the weights reach to {offset + length}",
             where=where,
-            hint="The file was cut short, or belongs to another model: copy it again.",
+            hint="the file was cut short, or belongs to another model: copy it again",
         )
     return Extent(path, offset, length)
 

@@ -53,18 +53,16 @@ def require_onnx(path: Path) -> None:
     """
     where = str(path)
     if path.is_dir():
-        raise ConfigError("model-not-found", "this is a folder", where=where, hint="Name the .onnx file inside it.")
+        raise ConfigError("model-not-found", "this is a folder", where=where, hint="name the .onnx file inside it")
     try:
         with path.open("rb") as file:
             head = file.read(512)
     except FileNotFoundError as error:
-        raise ConfigError("model-not-found", "no such file", where=where, hint="Check the model's path.") from error
+        raise ConfigError("model-not-found", "no such file", where=where, hint="check the model's path") from error
     except PermissionError as error:
-        raise HostError(
-            "unreadable-model", "permission denied", where=where, hint="Check who owns the file."
-        ) from error
+        raise HostError("unreadable-model", "permission denied", where=where, hint="check who owns the file") from error
     if not head:
-        raise ModelError("not-onnx", "the file is empty", where=where, hint="Export or download the model again.")
+        raise ModelError("not-onnx", "the file is empty", where=where, hint="export or download the model again")
     if not starts_like_onnx(head) and (likeness := recognize(head)):
         raise ModelError("not-onnx", f"this looks like {likeness.name}", where=where, hint=likeness.hint)
 
@@ -74,11 +72,11 @@ def damaged(path: Path) -> ModelError:
     with path.open("rb") as file:
         if not starts_like_onnx(file.read(2)):
             return ModelError(
-                "not-onnx", "this is not an ONNX file", where=str(path), hint="Name the ONNX file, or export one."
+                "not-onnx", "this is not an ONNX file", where=str(path), hint="name the ONNX file, or export one"
             )
     return ModelError(
         "damaged-model",
         "it starts like an ONNX file but cannot be read to its end: truncated or damaged",
         where=str(path),
-        hint="Export or download the model again, and compare its size.",
+        hint="export or download the model again, and compare its size",
     )

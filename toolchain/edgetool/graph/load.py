@@ -50,7 +50,7 @@ def load(path: Path, *, weights: bool = True) -> onnx.ModelProto:
 def _parse(path: Path) -> onnx.ModelProto:
     if path.stat().st_size > _PROTOBUF_LIMIT:
         raise ModelError(
-            "damaged-model", "an ONNX file cannot exceed 2 GiB", where=str(path), hint="Export it with external data."
+            "damaged-model", "an ONNX file cannot exceed 2 GiB", where=str(path), hint="export it with external data"
         )
     import google.protobuf.message
     import onnx

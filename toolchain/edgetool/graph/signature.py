@@ -98,7 +98,7 @@ def _spec(value: onnx.ValueInfoProto, where: str) -> TensorSpec:
             "unsupported-type",
             f"{value.name!r} is a {kind.removesuffix('_type')}, not a tensor",
             where=where,
-            hint="Export plain tensors (scikit-learn: options={'zipmap': False}).",
+            hint="export plain tensors (scikit-learn: options={'zipmap': False})",
         )
     tensor = value.type.tensor_type
     if kind is None or not tensor.HasField("shape"):
@@ -106,7 +106,7 @@ def _spec(value: onnx.ValueInfoProto, where: str) -> TensorSpec:
             "unknown-rank",
             f"the file does not say how many dimensions {value.name!r} has",
             where=where,
-            hint="Export with shapes, or declare the input's shape in [model.inputs].",
+            hint="export with shapes, or declare the input's shape in [model.inputs]",
         )
     return TensorSpec(value.name, element(tensor.elem_type, where=where).name, tuple(map(_dim, tensor.shape.dim)))
 

@@ -35,7 +35,7 @@ def load_ir(path: Path) -> ir.Model:
     except ir.serde.SerdeError as error:
         cause = error.__cause__ or error
         raise ModelError(
-            "invalid-model", f"its graph makes no sense: {cause}", where=str(path), hint="Export the model again."
+            "invalid-model", f"its graph makes no sense: {cause}", where=str(path), hint="export the model again"
         ) from error
     onnx_ir.external_data.set_base_dir(model.graph, str(path.parent))
     return model

@@ -58,7 +58,7 @@ def opset_versions(model: onnx.ModelProto, *, where: str) -> dict[str, int]:
             )
     if not versions:
         raise ModelError(
-            "damaged-model", "no opset is declared: truncated or damaged", where=where, hint="Export the model again."
+            "damaged-model", "no opset is declared: truncated or damaged", where=where, hint="export the model again"
         )
     newest = onnx.defs.onnx_opset_version()
     version = versions.get("", newest)
@@ -67,21 +67,21 @@ def opset_versions(model: onnx.ModelProto, *, where: str) -> dict[str, int]:
             "unsupported-opset",
             f"opset {version} is newer than {newest}, the newest that the installed onnx knows",
             where=where,
-            hint="Export to a lower opset, or upgrade onnx if there is such an opset.",
+            hint="export to a lower opset, or upgrade onnx if there is such an opset",
         )
     if version < OLDEST_OPSET:
         raise ModelError(
             "unsupported-opset",
             f"opset {version} is older than {OLDEST_OPSET}, the oldest that edgetool reads",
             where=where,
-            hint=f"Export to opset {OLDEST_OPSET} or later.",
+            hint=f"export to opset {OLDEST_OPSET} or later",
         )
     if model.ir_version > onnx.IR_VERSION:
         raise ModelError(
             "unsupported-opset",
             f"IR version {model.ir_version} is newer than {onnx.IR_VERSION}, the newest that the installed onnx knows",
             where=where,
-            hint="Upgrade onnx, or export with an older exporter.",
+            hint="upgrade onnx, or export with an older exporter",
         )
     return versions
 
@@ -105,7 +105,7 @@ def _check_operators(
                     "unknown-operator",
                     f"{node.op_type} was removed from ONNX before opset {opsets[domain]}",
                     where=label,
-                    hint="Export the model again with a current exporter.",
+                    hint="export the model again with a current exporter",
                 )
             continue
         raise _unknown_operator(node.op_type, domain, opsets, label)
@@ -119,7 +119,7 @@ def _unknown_operator(op_type: str, domain: str, opsets: dict[str, int], label: 
             "unknown-operator",
             f"operator {op_type} of {domain!r}, for which no opset is declared",
             where=label,
-            hint="Export the model again: its list of opsets is incomplete.",
+            hint="export the model again: its list of opsets is incomplete",
         )
     if onnx.defs.has(op_type, domain):
         since = min(s.since_version for s in onnx.defs.get_all_schemas_with_history() if s.name == op_type)
@@ -128,18 +128,18 @@ def _unknown_operator(op_type: str, domain: str, opsets: dict[str, int], label: 
             "unknown-operator",
             f"{op_type} came with opset {since}, but {have}",
             where=label,
-            hint="Export the model again, or raise `opset`.",
+            hint="export the model again, or raise `opset`",
         )
     if not any(schema.domain == domain for schema in onnx.defs.get_all_schemas()):
         return ModelError(
             "unknown-operator",
             f"operator {op_type} of the unknown domain {domain!r}",
             where=label,
-            hint="Replace the custom operator by standard ones, or ship it as an ONNX function inside the model.",
+            hint="replace the custom operator by standard ones, or ship it as an ONNX function inside the model",
         )
     names = [schema.name for schema in onnx.defs.get_all_schemas() if schema.domain == domain]
     close = difflib.get_close_matches(op_type, names, n=1)
-    hint = f"Did you mean {close[0]}?" if close else "Export the model with standard operators only."
+    hint = f"did you mean {close[0]}?" if close else "export the model with standard operators only"
     return ModelError("unknown-operator", f"ONNX has no operator {op_type}", where=label, hint=hint)
 
 
@@ -199,13 +199,13 @@ def _order_error(
         cycle = cycle[first:] + cycle[:first]
         path = " → ".join(node_label(nodes[i], i) for i in (*cycle[:6], cycle[0]))
         return ModelError(
-            "graph-cycle", f"the graph has a cycle: {path}", where=where, hint="Repair the export: ONNX has no cycles."
+            "graph-cycle", f"the graph has a cycle: {path}", where=where, hint="repair the export: ONNX has no cycles"
         )
     return ModelError(
         "unsorted-graph",
         f"reads {name!r}, which only a later node computes",
         where=f"{where}: node {node_label(nodes[index], index)}",
-        hint="Export the model again; ONNX wants its nodes in the order in which they can run.",
+        hint="export the model again; ONNX wants its nodes in the order in which they can run",
     )
 
 

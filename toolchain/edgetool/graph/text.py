@@ -24,7 +24,7 @@ def check_text(model: onnx.ModelProto, *, where: str) -> None:
                 "damaged-model",
                 f"a name in it is not text: {name[:40]!r}",
                 where=where,
-                hint="Export or download the model again.",
+                hint="export or download the model again",
             )
 
 

@@ -58,7 +58,7 @@ def check_weights(model: onnx.ModelProto, folder: Path, *, where: str) -> None:
             "non-finite-weight",
             f"{what} of {flat.size} values in {named.label!r}{reader}",
             where=where,
-            hint="The training diverged or the export went wrong: export a healthy checkpoint.",
+            hint="the training diverged or the export went wrong: export a healthy checkpoint",
         )
 
 

@@ -53,7 +53,7 @@ def read_ranges(model: onnx.ModelProto) -> dict[str, Range]:
         raise ModelError(
             "damaged-ranges",
             f"the metadata entry {RANGES_KEY!r} cannot be read: {error}",
-            hint="Run `quantize-static` again; nothing else should write this entry.",
+            hint="run `quantize-static` again; nothing else should write this entry",
         ) from error
 
 

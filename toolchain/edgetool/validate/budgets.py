@@ -23,7 +23,7 @@ Unit: TypeAlias = Literal["share", "ratio", "dB", "seconds", "bytes", "count", "
 FULL_TAIL = 100
 """Runs from which a 99th percentile can be told; with fewer the slowest run stands for its upper end."""
 
-_ON_DEVICE = "build on a machine that has the device"
+_ON_DEVICE = "build on a machine that has the target's device and runtime"
 
 _ROUNDING = 1e-9
 """0.9 - 0.89 is a little more than 0.01 in binary; nobody means that."""
