@@ -8,7 +8,11 @@ from typing import Any
 import pydantic
 
 
-@functools.cache
 def adapter(kind: type[Any]) -> pydantic.TypeAdapter[Any]:
     """For a dataclass that crosses a process boundary."""
+    return _build(kind)  # type: ignore[arg-type] # mypy takes classes for unhashable
+
+
+@functools.cache
+def _build(kind: type[Any]) -> pydantic.TypeAdapter[Any]:
     return pydantic.TypeAdapter(kind)
