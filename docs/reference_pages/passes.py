@@ -18,7 +18,7 @@ def page() -> str:
     lines += [
         "A pass turns a model into a model. A recipe in `targets.toml` names passes in order, each with its options:",
         '`passes = [{ use = "simplify" }, { use = "quantize-static", per_channel = true }]`. What a pass did stands in',
-        "the bundle's manifest. Passes know no runtime: [what quantization writes](quantization.md) is the same for all.",
+        "the manifest. Passes know no runtime: [what quantization writes](quantization.md) is the same for all.",
         "",
     ]
     for name, info in sorted(load_plugins().passes.items()):
