@@ -28,7 +28,7 @@ _HINTS = {
     errno.EMFILE: "raise the limit of open files: ulimit -n 1024",
     errno.ENFILE: "the whole system has too many files open: end other programs",
     errno.EAGAIN: "raise the limit of processes (ulimit -u), or end other programs",
-    errno.ENOENT: "a folder of this path is gone or cannot be made: change into one that exists, or choose another with "
+    errno.ENOENT: "a folder of this path is gone or cannot be made: change into one that exists, or choose one with "
     "--output, EDGETOOL_CACHE_DIR or TMPDIR",
     errno.ENAMETOOLONG: "choose shorter names",
     errno.ENOTDIR: "a part of this path is a file where a folder has to be: choose another folder",
@@ -123,6 +123,24 @@ def replaced_folder(destination: Path) -> Iterator[Path]:
         inside.chmod(0o755)
         yield inside
         _swap_in(inside, destination, folder / "old")
+
+
+@contextmanager
+def only_writer(destination: Path) -> Iterator[None]:
+    """Wait until nobody else writes into the folder that holds `destination`; folders above it are made.
+
+    Raises:
+        HostError: as `written_aside`.
+    """
+    with host_errors(destination):
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(destination.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with host_errors(destination):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from edgetool.artifact import JsonValue
 from edgetool.bundle.manifest import FileRecord, Manifest, Role, manifest_bytes
 from edgetool.bundle.verify import MANIFEST, MEASUREMENTS, content_digest, path_fault, verify
-from edgetool.disk import host_errors, replace_file, replaced_folder
+from edgetool.disk import host_errors, only_writer, private_folder, replaced_folder
 from edgetool.errors import ConfigError, IntegrityError, ModelError
 
 VALIDATION = "reports/validation.json"
@@ -89,15 +89,20 @@ def write_bundle(destination: Path, contents: Contents) -> Written:
     digest = content_digest({**hashes, MANIFEST: hashlib.sha256(data).hexdigest()})
     measurements = json_bytes({**contents.measurements, "content_digest": digest})
     size = sum(part.record.size for part in parts if part.record.role == "model")
-    if _is_there(destination, digest):
-        replace_file(destination / MEASUREMENTS, measurements)
-        return Written(destination, digest, manifest, size, renewed=False)
-    with replaced_folder(destination) as folder:
-        for part in parts:
-            _write_part(folder / part.record.path, part)
-        _write(folder / MANIFEST, [data])
-        _write(folder / MEASUREMENTS, [measurements])
-    return Written(destination, digest, manifest, size, renewed=True)
+    with only_writer(destination):
+        is_new = not _is_there(destination, digest)
+        if is_new:
+            with replaced_folder(destination) as folder:
+                for part in parts:
+                    _write_part(folder / part.record.path, part)
+                _write(folder / MANIFEST, [data])
+                _write(folder / MEASUREMENTS, [measurements])
+        else:
+            # Not aside in its own folder: whoever is killed meanwhile would leave a foreign file in the bundle.
+            with private_folder(destination) as folder:
+                _write(folder / "new", [measurements])
+                (folder / "new").replace(destination / MEASUREMENTS)
+    return Written(destination, digest, manifest, size, renewed=is_new)
 
 
 def json_bytes(data: Mapping[str, JsonValue]) -> bytes:

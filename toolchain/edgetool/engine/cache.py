@@ -1,6 +1,6 @@
 """Content-addressed results of steps. What is in here was complete, and is checked before it is used.
 
-Layout below the root: `entries/<2>/<key>/{entry.json,files/...}`, `locks/<key>`, `tmp/<owner>/`, `plans/`.
+Layout below the root: `entries/<2>/<key>/{entry.json,files/...}`, `locks/<key>`, `users/<build>`, `tmp/<owner>/`.
 An entry appears by one rename, so a killed process leaves at most a folder in `tmp/`, which the next one clears.
 """
 
@@ -11,6 +11,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -139,6 +140,32 @@ class Cache:
                 yield folder
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While this lasts, garbage collection spares every entry that was used since it began."""
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):  # nobody can collect in a read-only cache either
+                users = self.root / "users"
+                users.mkdir(parents=True, exist_ok=True)
+                user = stack.enter_context(tempfile.NamedTemporaryFile(dir=users, prefix=f"{os.getpid()}-"))
+                fcntl.flock(user, fcntl.LOCK_EX)
+            yield
+
+    def used_since(self) -> float:
+        """When the longest running build of all that use this cache began; infinity when there is none."""
+        since = math.inf
+        for user in (self.root / "users").glob("*"):
+            with contextlib.suppress(FileNotFoundError), user.open("rb") as handle:
+                began = user.stat().st_mtime
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    since = min(since, began)
+                else:
+                    if time.time() - began > _YOUNG:  # made a moment before it is locked
+                        user.unlink()
+        return since
 
     def put(self, key: Key, files: Path, result: Mapping[str, Any], *, seconds: float) -> Entry:
         """Move a finished folder in as the key's entry. The folder must lie in a `workspace` of this cache."""

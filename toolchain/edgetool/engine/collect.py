@@ -22,7 +22,10 @@ class Removed:
 
 
 def collect_garbage(cache: Cache, *, max_size: int, max_age: float | None, damaged: bool) -> Removed:
-    """Remove entries until at most `max_size` bytes are left, those unused for `max_age` seconds, and old logs."""
+    """Remove entries until at most `max_size` bytes are left, those unused for `max_age` seconds, and old logs.
+
+    Entries that running builds made or read are spared.
+    """
     doomed: dict[str, Entry] = {}
     kept = sorted(cache.entries(), key=_last_used, reverse=True)
     if damaged:
@@ -36,6 +39,8 @@ def collect_garbage(cache: Cache, *, max_size: int, max_age: float | None, damag
         total += entry.size
         if total > max_size:
             doomed[entry.key] = entry
+    since = cache.used_since()
+    doomed = {key: entry for key, entry in doomed.items() if _last_used(entry) < since}
     for entry in doomed.values():
         cache.remove(entry)
     for log in (cache.root / "logs").glob("*.log"):
@@ -57,4 +62,7 @@ def unreadable(cache: Cache) -> list[str]:
 
 
 def _last_used(entry: Entry) -> float:
-    return entry.folder.stat().st_mtime
+    try:
+        return entry.folder.stat().st_mtime
+    except FileNotFoundError:  # collected by somebody else meanwhile
+        return 0.0

@@ -64,15 +64,18 @@ class Stepper:
         self._root = root
         self._lock = lock
         self._child: Child | None = None
+        self._use = ExitStack()
         self.history: list[Key] = []
 
     def __enter__(self) -> Self:
+        self._use.enter_context(self.cache.in_use())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end_child()
+        self._use.close()
 
     def run(self, request: StepRequest) -> Entry:
         """The step's entry, from the cache or made now.
