@@ -25,7 +25,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "examples").glob("*.md"),
+        *(ROOT / "examples").glob("[a-z]*/README.md"),
+        ROOT / "plugins" / "README.md",
+    ]
+)
+SLOW = ("import-from-pytorch.md",)
+"""Pages that start PyTorch again and again."""
 BLOCK = re.compile(r"^(?P<fence>`{3,})(?P<kind>\w+)(?P<info>[^\n]*)\n(?P<body>.*?)^(?P=fence)\s*$", re.M | re.S)
 SETUP = re.compile(r"<!-- scratch: (\w+) -->")
 OUTSIDE = ("make ", "pip ", "git ", "cd ", "sha256sum ", "find ", "docker ", "apt")
@@ -61,7 +71,11 @@ def test_every_page_is_linked() -> None:
     assert not lonely, [str(page.relative_to(ROOT)) for page in lonely]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow if page.name in SLOW else ()) for page in PAGES],
+    ids=[str(page.relative_to(ROOT)) for page in PAGES],
+)
 def test_page(page: Path, tmp_path: Path) -> None:
     text = page.read_text()
     setup = SETUP.search(text)
