@@ -10,7 +10,6 @@ from edgetool.artifact import JsonValue, Model
 from edgetool.context import ImportContext
 from edgetool.errors import ConfigError
 from edgetool.importers.base import Importer, ImporterOptions, ImportRequest, ImportResult, Source
-from edgetool_onnx.proof import misdeclared_outputs, prove
 
 if TYPE_CHECKING:
     import onnx
@@ -43,6 +42,7 @@ class OnnxImporter(Importer[OnnxOptions]):
         from edgetool.graph.signature import complete_outputs, read_model, read_signature
         from edgetool.graph.weights import check_weights
         from edgetool_onnx.declared import check_dimensions, declare
+        from edgetool_onnx.proof import misdeclared_outputs, prove
 
         path = _file(source)
         where = str(path)

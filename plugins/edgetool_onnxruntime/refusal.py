@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgetool.errors import EdgetoolError, HostError, ModelError
-from edgetool.graph import load, node_label
 
 _PREFIX = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
 _SOURCE_LINE = re.compile(r"^\S*\.(?:cc|h|cpp):\d+ .*?\) (?=\S)", re.DOTALL)
@@ -166,6 +165,8 @@ def refused_nodes(path: Path, refusal: Refusal) -> tuple[str, ...]:
     """
     if path.suffix == ".ort":
         return (refusal.node,) if refusal.node else ()
+    from edgetool.graph import load, node_label
+
     graph = load(path, weights=False).graph
     if refusal.node:
         return (refusal.node,)

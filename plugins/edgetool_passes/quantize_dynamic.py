@@ -11,7 +11,7 @@ from edgetool.artifact import Model
 from edgetool.context import PassContext
 from edgetool.passes.base import Pass, PassOptions, PassResult, from_fact
 from edgetool.problem import Problem
-from edgetool_passes.quantization.placement import Rules
+from edgetool_passes.quantization.rules import Rules
 
 if TYPE_CHECKING:
     import onnx

@@ -17,7 +17,7 @@ from edgetool.artifact import Model
 from edgetool.context import PassContext
 from edgetool.passes.base import Pass, PassOptions, PassResult, from_fact
 from edgetool.problem import Problem
-from edgetool_passes.quantization.placement import WEIGHTED, Operator, Rules
+from edgetool_passes.quantization.rules import WEIGHTED, Operator, Rules
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,8 @@ import onnx
 from onnx import helper
 
 from edgetool.artifact import Model
-from edgetool_passes.quantization.placement import Rules, place, store_constants
+from edgetool_passes.quantization.placement import place, store_constants
+from edgetool_passes.quantization.rules import Rules
 from edgetool_passes.quantization.verdict import verdict
 from tests.quantize.conftest import save_model
 

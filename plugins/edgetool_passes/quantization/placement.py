@@ -11,41 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from edgetool.graph.walk import node_label
 from edgetool.qdq.index import GraphIndex, attribute, constant_of
+from edgetool_passes.quantization.rules import WEIGHTED, Rules
 
 if TYPE_CHECKING:
     import onnx
 
-Operator = Literal["Conv", "ConvTranspose", "MatMul", "Gemm"]
-WEIGHTED: tuple[Operator, ...] = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 _QUANTIZED_OPS = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "QLinearConv",
      "QLinearMatMul"}
 )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """What the user wants quantized.
-
-    Attributes:
-        op_types: weighted operators to quantize.
-        embeddings: also store the tables of Gather in int8.
-        residual_adds: quantize the identity branch of residual Adds.
-        attention_scores: quantize both inputs of products of two activations that a Softmax reads.
-        exclude: names of nodes to leave float; `*` and `?` match.
-        min_channels: leave convolutions with fewer input or output channels float.
-    """
-
-    op_types: tuple[Operator, ...] = WEIGHTED
-    embeddings: bool = True
-    residual_adds: bool = True
-    attention_scores: bool = False
-    exclude: tuple[str, ...] = ()
-    min_channels: int = 1
 
 
 @dataclass(frozen=True, eq=False)

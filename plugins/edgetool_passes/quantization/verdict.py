@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from edgetool.graph.walk import graphs, node_label
 from edgetool.problem import Problem
-from edgetool_passes.quantization.placement import WEIGHTED, Rules, place, quantized_nodes
+from edgetool_passes.quantization.placement import place, quantized_nodes
+from edgetool_passes.quantization.rules import WEIGHTED, Rules
 
 if TYPE_CHECKING:
     import onnx

@@ -5,6 +5,7 @@ Run as `python -m edgetool.engine.survey`, it reads questions as JSON from stdin
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import json
 import subprocess
@@ -69,11 +70,19 @@ def tool_versions(distributions: Collection[str]) -> dict[str, str]:
     """Versions of those that are installed, and Python's own."""
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
     for name in distributions:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+        version = _version(name)
+        if version is not None:
+            found[name] = version
     return found
+
+
+@functools.cache
+def _version(distribution: str) -> str | None:
+    """Most plugins ask for the same few, and each answer is read from files."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _look(info: Info, tools: Collection[str], backend_options: Mapping[str, Any] | None) -> Survey:
