@@ -143,7 +143,7 @@ def plan_preparation(
     config: Config, target_name: str | None, plugins: Plugins, *, source: str | None = None, trusted: bool = False
 ) -> BuildPlan:
     """As `plan`, up to the last pass: no backend is looked at. Without a target there are no passes."""
-    target = config.target(target_name) if target_name else ResolvedTarget(name="onnx", backend="")
+    target = config.target(target_name) if target_name else ResolvedTarget(name="convert", backend="")
     # Names that no plugin offers are left to `plan_pass`, which knows the broken and the conflicting ones.
     mistakes = [row for row in check_target_options(config, target, plugins) if row.code != "unknown-pass"]
     if mistakes:
