@@ -9,7 +9,7 @@ import pytest
 from onnx import helper
 
 from edgetool.artifact import Model
-from edgetool.errors import ConfigError, ModelError
+from edgetool.errors import ConfigError, EdgetoolError, ModelError
 from edgetool_nncf.quantize import NncfQuantize
 from edgetool_passes.quantize_static import QuantizeStatic
 from tests.quantize.conftest import ApplyPass, Feed, pictures, save_model
@@ -67,3 +67,10 @@ def test_flat_samples_are_warned_about(apply_pass: ApplyPass, residual_cnn: Mode
 
 def test_good_samples_are_not_warned_about(apply_pass: ApplyPass, residual_cnn: Model) -> None:
     assert apply_pass(QuantizeStatic, residual_cnn, pictures(4)).notes == []
+
+
+def test_sample_of_the_wrong_shape_names_the_users_model(apply_pass: ApplyPass, residual_cnn: Model) -> None:
+    with pytest.raises(EdgetoolError) as caught:
+        apply_pass(QuantizeStatic, residual_cnn, [{"image": np.zeros((1, 4, 16, 16), np.float32)}])
+    assert str(residual_cnn.path) in str(caught.value)
+    assert "watched" not in str(caught.value)

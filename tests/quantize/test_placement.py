@@ -53,6 +53,18 @@ def test_identity_branch_of_a_residual_add(residual_cnn: Model) -> None:
     assert not place(onnx.load(residual_cnn.path), Rules(residual_adds=False)).residuals
 
 
+def test_bias_that_is_computed_from_constants_is_no_branch(tmp_path: Path) -> None:
+    """Some exporters write a convolution's bias as a reshaped constant that is added; int8 would spoil it."""
+    stored = {"w": np.ones((4, 3, 1, 1), np.float32), "b": np.ones(4, np.float32), "shape": np.array([1, 4, 1, 1])}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], "conv"),
+        helper.make_node("Reshape", ["b", "shape"], ["bias"], "reshape"),
+        helper.make_node("Add", ["c", "bias"], ["y"], "add"),
+    ]
+    model = save_model(tmp_path / "m.onnx", nodes, stored, {"x": (1, 3, 4, 4)}, {"y": (1, 4, 4, 4)})
+    assert place(onnx.load(model.path), Rules()).residuals == ()
+
+
 def test_reasons(tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     stored = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ class Calibration:
         with tempfile.TemporaryDirectory(prefix="edgetool-calibration-") as folder:
             watched = Path(folder) / "watched.onnx"
             save(_with_outputs(model, watches), watched)
-            with self._context.open_reference(watched) as runner:
+            with _named_after(self._where, watched), self._context.open_reference(watched) as runner:
                 for feeds in self.data:
                     if not self._judged:
                         judge.see(feeds, number=done)
@@ -86,6 +87,18 @@ class Calibration:
                     "logarithm in front of this tensor",
                 )
             watch.see(array)
+
+
+@contextmanager
+def _named_after(where: str, copy: Path) -> Iterator[None]:
+    """Errors of the runtime name the user's model, not our copy of it."""
+    try:
+        yield
+    except (ConfigError, ModelError) as error:
+        if error.where is None or str(copy) not in error.where:
+            raise
+        told = error.where.replace(str(copy), where)
+        raise type(error)(error.code, error.message, where=told, hint=error.hint) from error
 
 
 def _samples(context: PassContext, where: Path) -> CalibrationSet:

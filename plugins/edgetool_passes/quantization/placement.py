@@ -121,8 +121,7 @@ def _site(node: onnx.NodeProto, label: str, index: GraphIndex, rules: Rules) -> 
         case "Gemm":
             return Site(node, label, 1, 0 if attribute(node, "transB", 0) else 1, 0)
         case "MatMul":
-            computed = [index.constant(name) is None for name in node.input]
-            return None if all(computed) else Site(node, label, 1, 1, 0)
+            return None if index.moving.issuperset(node.input) else Site(node, label, 1, 1, 0)
         case "Gather" if rules.embeddings and index.constant(node.input[0]) is not None:
             return Site(node, label, 0, 0, None)
         case _:
@@ -172,7 +171,7 @@ def _residuals(
     """Adds that a convolution can absorb, with the position of the other branch."""
     convolutions = {site.node.output[0] for site in sites if site.node.op_type == "Conv"}
     for number, node in enumerate(graph.node):
-        if node.op_type != "Add" or any(index.constant(name) is not None for name in node.input):
+        if node.op_type != "Add" or not index.moving.issuperset(node.input):  # a bias is no branch
             continue
         if any(fnmatchcase(node_label(node, number), pattern) for pattern in rules.exclude):
             continue
@@ -184,7 +183,7 @@ def _residuals(
 def _scores(graph: onnx.GraphProto, index: GraphIndex, rules: Rules) -> Iterator[tuple[onnx.NodeProto, int]]:
     """Products of two activations whose result becomes a Softmax: both inputs."""
     for number, node in enumerate(graph.node):
-        if node.op_type != "MatMul" or any(index.constant(name) is not None for name in node.input):
+        if node.op_type != "MatMul" or not index.moving.issuperset(node.input):
             continue
         excluded = any(fnmatchcase(node_label(node, number), pattern) for pattern in rules.exclude)
         if not excluded and _becomes_softmax(node.output[0], index):

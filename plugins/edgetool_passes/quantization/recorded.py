@@ -33,7 +33,7 @@ def tensors_to_record(graph: onnx.GraphProto, placement: Placement) -> tuple[str
     found: list[str] = []
     for node in graph.node:
         output = node.output[0]
-        moving = [name for name in node.input if name and index.constant(name) is None]
+        moving = [name for name in node.input if name in index.moving]
         follows = node.op_type in _FOLLOWING and moving and region.issuperset(moving)
         if not (follows or output in convolutions):
             continue

@@ -26,15 +26,14 @@ def verdict(model: onnx.ModelProto, rules: Rules) -> tuple[Problem, ...]:
         )
     placement = place(model, rules)
     if not placement.sites:
-        return (_nothing(placement.excluded),)
+        return (_nothing(placement.excluded, _inside_control_flow(model.graph)),)
     found = [
         Problem(f"these nodes stay float: {reason}", labels, fix, severity="warn")
         for reason, fix in _FIXES.items()
         if (labels := tuple(label for label, given in placement.excluded.items() if given == reason))
     ]
     if inner := _inside_control_flow(model.graph):
-        fix = "If its condition is known, let `specialize` and `simplify` remove the control flow first."
-        found.append(Problem("nodes inside control flow stay float", inner, fix, severity="warn"))
+        found.append(Problem("nodes inside control flow stay float", inner, _UNROLL, severity="warn"))
     return tuple(found)
 
 
@@ -44,7 +43,12 @@ _FIXES = {
 }
 
 
-def _nothing(reasons: Mapping[str, str]) -> Problem:
+_UNROLL = "If its condition is known, let `specialize` and `simplify` remove the control flow first."
+
+
+def _nothing(reasons: Mapping[str, str], inner: tuple[str, ...]) -> Problem:
+    if not reasons and inner:
+        return Problem("nothing to quantize: all weighted nodes are inside control flow", inner, _UNROLL)
     if not reasons:
         return Problem(
             f"nothing to quantize: the model has no {', '.join(WEIGHTED[:-1])} or {WEIGHTED[-1]} node",

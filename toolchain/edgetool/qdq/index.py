@@ -20,6 +20,7 @@ class GraphIndex:
         readers: tensor name -> the nodes that read it, in order.
         initializers: tensor name -> the stored tensor.
         outside: names that are read from outside the nodes: graph outputs, and what subgraphs capture.
+        moving: names of tensors that depend on the graph's inputs; all others are the same on every run.
     """
 
     def __init__(self, graph: onnx.GraphProto) -> None:
@@ -27,12 +28,16 @@ class GraphIndex:
         self.readers: dict[str, list[onnx.NodeProto]] = {}
         self.initializers: dict[str, onnx.TensorProto] = {tensor.name: tensor for tensor in graph.initializer}
         self.outside: set[str] = {value.name for value in graph.output}
+        self.moving: set[str] = {value.name for value in graph.input} - self.initializers.keys()
         for node in graph.node:
             for name in node.output:
                 self.producers[name] = node
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
-            self.outside.update(captured(node))
+            inside = list(captured(node))
+            self.outside.update(inside)
+            if not self.moving.isdisjoint((*node.input, *inside)) or node.op_type.startswith("Random"):
+                self.moving.update(filter(None, node.output))
 
     def constant(self, name: str) -> np.ndarray[Any, Any] | None:
         """The values of an initializer or of a Constant node; None for anything that is computed."""
