@@ -7,8 +7,8 @@ import importlib
 
 from benchmarks.timing import print_machine
 
-TOPICS = ("startup", "rebuild", "end_to_end", "int8")
-"""Modules of this package with a `main()`, quickest first."""
+TOPICS = ("startup", "rebuild", "end_to_end", "int8", "memory")
+"""Modules of this package with a `main()`, quickest first; `memory` last, because it ends with its exit code."""
 
 
 def main() -> None:

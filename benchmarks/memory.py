@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -189,13 +189,13 @@ def measure(folder: Path) -> tuple[int, Peaks, float]:
     return process.returncode, peaks, time.monotonic() - started
 
 
-def main() -> None:
+def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="256MiB", help="of the model's weights")
     parser.add_argument("--recipe", choices=RECIPES, default="fp16")
     parser.add_argument("--backend", default="onnxruntime")
     parser.add_argument("--folder", type=Path, help="where to work; needs about six times the size")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="edgetool-memory-", dir=options.folder) as name:
         folder = Path(name)
         size = write_project(folder, size=byte_count(options.size), backend=options.backend, recipe=options.recipe)
@@ -212,4 +212,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
