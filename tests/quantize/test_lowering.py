@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
 from edgetool.artifact import Model
 from edgetool.errors import ModelError
@@ -15,7 +16,7 @@ from edgetool.qdq.pairs import activation_pairs
 from edgetool.qdq.ranges import RANGES_KEY
 from edgetool_onnxruntime.lowering import lower, unfused_nodes
 from edgetool_passes.quantize_static import QuantizeStatic
-from tests.quantize.conftest import ApplyPass, by_name, constant, cosine, pictures, producer, run, sentences
+from tests.quantize.conftest import ApplyPass, by_name, constant, cosine, pictures, producer, run, save_model, sentences
 
 
 @pytest.fixture
@@ -125,6 +126,22 @@ def test_bias_is_counted_in_steps_of_both_scales(int8_cnn: Path, tmp_path: Path)
     typed = onnx.load(int8_cnn)
     bias = constant(typed, by_name(typed)["head"].input[2])
     assert np.abs(integers * steps - bias).max() <= steps.max()
+
+
+def test_product_and_add_fuse_although_the_runtime_makes_a_gemm_of_them(apply_pass: ApplyPass, tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    stored = {"w": chance.normal(size=(16, 8)).astype(np.float32), "b": chance.normal(size=(1, 8)).astype(np.float32)}
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["product"], "product"),
+        helper.make_node("Add", ["product", "b"], ["y"], "bias"),
+    ]
+    model = save_model(tmp_path / "m.onnx", nodes, stored, {"x": ("batch", 16)}, {"y": ("batch", 8)})
+    feeds = [{"x": chance.normal(size=(4, 16)).astype(np.float32)} for _ in range(4)]
+    typed = apply_pass(QuantizeStatic, model, feeds).result.model.path
+    assert "int32-bias" in [step.name for step in lower(typed, tmp_path / "low.onnx", uint8_activations=True)]
+    assert unfused_nodes(tmp_path / "low.onnx") == ()
+    assert "QGemm" in _kernels(tmp_path / "low.onnx", tmp_path)
+    assert cosine(run(model.path, feeds), run(tmp_path / "low.onnx", feeds)) > 0.999
 
 
 def test_without_recorded_ranges_nothing_is_guessed(int8_cnn: Path, tmp_path: Path) -> None:

@@ -28,10 +28,11 @@ def lower(source: Path, destination: Path, *, uint8_activations: bool) -> tuple[
     """
     from edgetool.graph import load, save
 
-    if not _is_quantized(load(source, weights=False)):
+    structure = load(source, weights=False)
+    if not _is_quantized(structure):
         return ()
     model = load(source)
-    done = tuple(_rewrites(model, uint8_activations=uint8_activations))
+    done = tuple(_rewrites(model, _matrices(structure), uint8_activations=uint8_activations))
     if done:
         save(model, destination)
     return done
@@ -41,7 +42,16 @@ def _is_quantized(model: onnx.ModelProto) -> bool:
     return any(node.op_type == "DequantizeLinear" for node in model.graph.node)
 
 
-def _rewrites(model: onnx.ModelProto, *, uint8_activations: bool) -> Iterator[Lowering]:
+def _matrices(structure: onnx.ModelProto) -> frozenset[str]:
+    """Names of the tensors that are known to have two dimensions."""
+    import onnx.shape_inference
+
+    graph = onnx.shape_inference.infer_shapes(structure).graph
+    values = (*graph.input, *graph.value_info, *graph.output)
+    return frozenset(value.name for value in values if len(value.type.tensor_type.shape.dim) == 2)
+
+
+def _rewrites(model: onnx.ModelProto, matrices: frozenset[str], *, uint8_activations: bool) -> Iterator[Lowering]:
     from edgetool.qdq.pairs import use_full_range
     from edgetool.qdq.ranges import read_ranges
     from edgetool_onnxruntime.lowering.biases import quantize_biases
@@ -68,10 +78,10 @@ def _rewrites(model: onnx.ModelProto, *, uint8_activations: bool) -> Iterator[Lo
             "int8 activations became uint8 with zero points raised by 128; they stand for the same numbers",
             count,
         )
-    if count := quantize_biases(model.graph):
+    if count := quantize_biases(model.graph, matrices):
         yield Lowering(
             "int32-bias",
-            "biases of Gemm became int32 in steps of input scale times weight scale, as its kernel adds",
+            "biases of products became int32 in steps of input scale times weight scale, as its kernel adds",
             count,
         )
     if count := gather_then_dequantize(model.graph):
