@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgetool.bundle.verify import verify
-from tests.robust.project import SLOW, Project, bytes_of, one_error, processes_of, running, wait_until_gone
+from tests.robust.project import SLOW, Project, bytes_of, one_error, running, wait_until_gone
 
 BUNDLE = "dist/tiny-1.0.0-float.edgebundle"
 BUILD = ("build", "-t", "float", "--latency-time", "0.05s")
@@ -126,7 +126,7 @@ def test_interrupts(
     assert process.returncode == 130, stderr
     one_error(stderr, "interrupted-by-user")
     assert stdout == ""
-    assert processes_of(project.cache) == []
+    assert wait_until_gone(project.cache, seconds=3) == []
     assert _leftovers(project) == []
     assert not list(project.folder.glob("dist/*"))
     assert not list((project.folder).glob(".*"))

@@ -140,6 +140,7 @@ def run_validate(task: ValidateTask, talk: Talk) -> Result:
         golden = golden_feeds(signature, data)
         write_golden(task.directory, golden, engine.infer(golden))
         measurement = _measure(engine, reference, golden, task.latency_time) if found.status != "failed" else None
+        reference.close()  # room for the engine, which a backend may open once more to see how it executes
         evidence = engine.evidence()
     return {
         "comparison": request_json(found),

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from edgetool.disk import host_error, out_of_memory
 from edgetool.engine.desk import ENGINE_TASKS, Desk, Handler, Talk
-from edgetool.engine.memory import give_back, speaks_of_memory
+from edgetool.engine.memory import give_back, keep_blocks_apart, speaks_of_memory
 from edgetool.errors import EdgetoolError, UnavailableError
 
 _PR_SET_PDEATHSIG = 1
@@ -29,6 +29,7 @@ _PR_SET_PDEATHSIG = 1
 def main(arguments: list[str]) -> None:
     """Serve until stdin ends."""
     _die_with_parent()
+    keep_blocks_apart()
     if len(arguments) > 1:
         limit = int(arguments[1])
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
