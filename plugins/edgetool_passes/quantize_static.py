@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgetool_passes.quantization.calibration import Calibration
     from edgetool_passes.quantization.calibrators import Calibrator
     from edgetool_passes.quantization.placement import Placement
+    from edgetool_passes.quantization.smoothing import Group, Smoothed
 
 _OPSET = 13
 """The first opset whose DequantizeLinear has one scale a channel."""
@@ -133,6 +134,7 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
         from edgetool_passes.quantization.insertion import insert_pairs, insert_weights
         from edgetool_passes.quantization.placement import place, store_constants
         from edgetool_passes.quantization.report import counts
+        from edgetool_passes.quantization.smoothing import read_smoothed, smoothable
 
         calibration = Calibration(context, where=model.path)
         proto = load(model.path)
@@ -141,14 +143,17 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
             proto = convert_opset(proto, _OPSET, where=str(model.path))
         store_constants(proto.graph)
         placement = place(proto, self.options.rules())
-        smoothed = self._smooth(proto, placement, calibration)
-        seen = self._see(proto, placement, calibration)
+        groups = smoothable(proto.graph, placement) if self.options.smoothing else {}
+        smoothed = self._smooth(proto, groups, calibration)
+        seen = self._see(proto, placement, smoothed, calibration)
+        read_smoothed(proto.graph, groups, smoothed)
         corrected = insert_weights(
             proto.graph,
             placement,
             bits=self.options.weight_bits,
             per_channel=self.options.per_channel,
             means=seen.means,
+            factors={one.name: one.factor for one in smoothed.values()},
         )
         insert_pairs(proto.graph, placement, seen.ranges)
         write_ranges(proto, {tensor: seen.ranges[tensor] for tensor in seen.to_record})
@@ -162,7 +167,7 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
             changed=True,
             facts={
                 **quantized,
-                "smoothed": smoothed,
+                "smoothed": len(smoothed),
                 "biases_corrected": corrected,
                 "calibrator": self._calibrator(placement),
                 "calibration_feeds": calibration.data.count,
@@ -177,20 +182,27 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
             return self.options.calibrator
         return "mse" if any(site.node.op_type in ("Conv", "ConvTranspose") for site in placement.sites) else "min-max"
 
-    def _smooth(self, proto: onnx.ModelProto, placement: Placement, calibration: Calibration) -> int:
-        """Smooth the inputs of MatMul nodes; how many tensors."""
+    def _smooth(
+        self, proto: onnx.ModelProto, groups: Mapping[str, Group], calibration: Calibration
+    ) -> dict[str, Smoothed]:
+        """Divide the inputs of MatMul nodes by what one run over the samples says about their channels."""
         from edgetool_passes.quantization.histogram import ChannelMagnitudes
-        from edgetool_passes.quantization.smoothing import smooth, smoothable
+        from edgetool_passes.quantization.smoothing import divide
 
-        groups = smoothable(proto.graph, placement) if self.options.smoothing else {}
-        if groups:
-            magnitudes = {tensor: ChannelMagnitudes(group.channels) for tensor, group in groups.items()}
-            calibration.run(proto, magnitudes, purpose="samples for smoothing")
-            smooth(proto.graph, groups, magnitudes, strength=self.options.smoothing)
-        return len(groups)
+        if not groups:
+            return {}
+        magnitudes = {tensor: ChannelMagnitudes(group.channels) for tensor, group in groups.items()}
+        calibration.run(proto, magnitudes, purpose="samples for smoothing")
+        return divide(proto.graph, groups, magnitudes, strength=self.options.smoothing)
 
-    def _see(self, proto: onnx.ModelProto, placement: Placement, calibration: Calibration) -> Seen:
-        """Watch everything that is needed in one run over the samples."""
+    def _see(
+        self,
+        proto: onnx.ModelProto,
+        placement: Placement,
+        smoothed: Mapping[str, Smoothed],
+        calibration: Calibration,
+    ) -> Seen:
+        """Watch everything else that is needed in one run over the samples."""
         from edgetool_passes.quantization.bias_correction import CORRECTABLE
         from edgetool_passes.quantization.calibrators import choose_range, new_watch
         from edgetool_passes.quantization.histogram import Both, ChannelMeans
@@ -198,7 +210,8 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
 
         calibrator = self._calibrator(placement)
         to_record = tensors_to_record(proto.graph, placement)
-        extents = {tensor: new_watch(calibrator) for tensor in (*placement.activations(), *to_record)}
+        divided = [one.name for one in smoothed.values()]
+        extents = {tensor: new_watch(calibrator) for tensor in (*placement.activations(), *to_record, *divided)}
         means = {
             site.node.input[site.activation]: ChannelMeans()
             for site in placement.sites

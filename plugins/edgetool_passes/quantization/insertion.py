@@ -47,6 +47,7 @@ def insert_weights(
     bits: int,
     per_channel: bool,
     means: Mapping[str, np.ndarray[Any, Any]],
+    factors: Mapping[str, np.ndarray[Any, Any]],
 ) -> int:
     """Store the weights of all sites in int8; a weight that several sites share is stored once for each axis.
 
@@ -56,6 +57,7 @@ def insert_weights(
         bits: 8 or 7.
         per_channel: one scale a channel instead of one in all.
         means: of activations by channel; nodes that read one of them get their bias corrected.
+        factors: of smoothed activations by channel; the rows of the weights behind them are multiplied by these.
 
     Returns:
         How many biases were corrected.
@@ -69,10 +71,12 @@ def insert_weights(
         name = site.weight_name
         key = (name, site.axis)
         values = index.values(name)
+        activation = site.node.input[site.activation] if site.activation is not None else ""
+        if activation in factors:
+            values = values * factors[activation][:, None]
         if key not in stored:
             weights[key] = quantize_weight(values, axis=site.axis, bits=bits, per_channel=per_channel)
             stored[key] = store_weight(editor, weights[key], name)
-        activation = site.node.input[site.activation] if site.activation is not None else ""
         if site.node.op_type in CORRECTABLE and activation in means:
             corrected += correct_bias(editor, index, site, values=values, weight=weights[key], means=means[activation])
         editor.redirect(site.node, site.weight, stored[key])

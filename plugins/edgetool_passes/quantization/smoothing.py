@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgetool.qdq.editor import GraphEditor
 from edgetool.qdq.index import GraphIndex
@@ -18,6 +18,7 @@ from edgetool_passes.quantization.histogram import ChannelMagnitudes
 from edgetool_passes.quantization.placement import Placement, Site
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx
 
 _TINY = 1e-5
@@ -50,36 +51,56 @@ def smoothable(graph: onnx.GraphProto, placement: Placement) -> dict[str, Group]
     }
 
 
-def smooth(
+@dataclass(frozen=True, eq=False)
+class Smoothed:
+    """A smoothed activation.
+
+    Attributes:
+        name: of the divided tensor.
+        factor: float32 [channels]: `s` of the formula, which the weights' rows have to be multiplied by.
+    """
+
+    name: str
+    factor: np.ndarray[Any, Any]
+
+
+def divide(
     graph: onnx.GraphProto,
     groups: Mapping[str, Group],
     magnitudes: Mapping[str, ChannelMagnitudes],
     *,
     strength: float,
-) -> None:
-    """Rewrite the graph in place.
+) -> dict[str, Smoothed]:
+    """Add the divided activations to the graph, which nobody reads yet; by name of the activation.
+
+    Until `read_smoothed` the graph computes what it did, with its own weights, so that calibration can watch both.
 
     Args:
-        graph: its weights are changed.
+        graph: edited in place.
         groups: from `smoothable`.
         magnitudes: of each group's activation.
         strength: `a` of the formula: 0 moves nothing but what the weights ask for, 1 evens the activations out.
     """
     import numpy as np
-    from onnx import numpy_helper
 
     index = GraphIndex(graph)
     editor = GraphEditor(graph)
+    found: dict[str, Smoothed] = {}
     for tensor, group in groups.items():
-        weights = [index.values(site.weight_name) for site in group.sites]
-        of_weights = np.maximum.reduce([np.abs(weight).max(axis=1) for weight in weights])
+        rows = [np.abs(index.values(site.weight_name)).max(axis=1) for site in group.sites]
         seen = np.maximum(magnitudes[tensor].values, _TINY)
-        factor = seen**strength / np.maximum(of_weights, _TINY) ** (1 - strength)
+        factor = seen**strength / np.maximum(np.maximum.reduce(rows), _TINY) ** (1 - strength)
         factor = np.maximum(factor, _TINY).astype(np.float32)
         inverse = editor.constant(1 / factor, f"{tensor}_smoothing")
-        smoothed = editor.node("Mul", (tensor, inverse), f"{tensor}_smoothed")
-        for site, weight in zip(group.sites, weights, strict=True):
-            stored = numpy_helper.from_array(weight * factor[:, None], site.weight_name)
-            index.initializers[site.weight_name].CopyFrom(stored)
-            editor.redirect(site.node, 0, smoothed)
+        found[tensor] = Smoothed(editor.node("Mul", (tensor, inverse), f"{tensor}_smoothed"), factor)
+    editor.commit()
+    return found
+
+
+def read_smoothed(graph: onnx.GraphProto, groups: Mapping[str, Group], smoothed: Mapping[str, Smoothed]) -> None:
+    """Let the sites read the divided activations; their weights are wrong until they are multiplied."""
+    editor = GraphEditor(graph)
+    for tensor, group in groups.items():
+        for site in group.sites:
+            editor.redirect(site.node, 0, smoothed[tensor].name)
     editor.commit()
