@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetool.engine.desk import Desk
@@ -58,9 +59,12 @@ class LazySamples:
 
     def __init__(self, request: DataRequest, signature: Signature, desk: Desk) -> None:
         self._request, self._signature, self._desk = request, signature, desk
+        self.read_files: frozenset[Path] = frozenset()
 
     def _open(self) -> Dataset:
-        return open_data(self._request, self._signature, self._desk)
+        found = open_data(self._request, self._signature, self._desk)
+        self.read_files = frozenset(found.read_files)
+        return found
 
     @property
     def count(self) -> int:

@@ -114,12 +114,15 @@ def run_import(task: ImportTask, talk: Talk) -> Result:
         if error.where and error.where.startswith(str(task.directory)):
             error.where = task.source.text  # the user's own file, not our copy of it
         raise
+    # Samples prove the import and do not shape it. Code does not count as samples: a factory may share it with them.
+    data = samples.read_files if samples else frozenset()
+    files = [path for path in opened.files if path not in data or path.suffix == ".py"]
     return {
         "model": _relative(result.model.path, task.directory),
         "signature": result.model.signature.to_json(),
         "digest": graph.digest(result.model.path),
         "facts": dict(result.facts),
-        "files": [str(path) for path in opened.files if _belongs_to(task.source, path)],
+        "files": [str(path) for path in files if _belongs_to(task.source, path)],
     }
 
 
