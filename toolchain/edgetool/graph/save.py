@@ -20,6 +20,7 @@ INLINE_LIMIT = 1_500_000_000
 SMALL_TENSOR = 1024
 """Bytes up to which a tensor stays inside the .onnx file, where shape inference can see it."""
 _PAGE = 4096
+_LATE_OVER = 1 << 20  # bytes
 
 
 def save(proto: onnx.ModelProto, path: Path, *, folder: Path | None = None) -> None:
@@ -85,12 +86,15 @@ def _move_out(proto: onnx.ModelProto, file: IO[bytes], location: str, folder: Pa
 
 
 def _take_in(proto: onnx.ModelProto, folder: Path | None) -> list[LateTensor]:
-    """Take external initializers out of `proto`, to be written behind it; other external tensors come inline."""
+    """Take external and large initializers out of `proto`, to be written behind it; other tensors come inline."""
     kept: list[onnx.TensorProto] = []
     late: list[LateTensor] = []
     for tensor in proto.graph.initializer:
         if not is_external(tensor):
-            kept.append(tensor)
+            if (size := len(tensor.raw_data)) > _LATE_OVER:
+                late.append(LateTensor(_head(tensor), size, functools.partial(getattr, tensor, "raw_data")))
+            else:
+                kept.append(tensor)
             continue
         place = extent(NamedTensor(tensor, tensor.name), _require(folder), where=str(folder))
         head = _copy(tensor)
@@ -105,6 +109,15 @@ def _take_in(proto: onnx.ModelProto, folder: Path | None) -> list[LateTensor]:
         if is_external(named.tensor):
             _inline(named.tensor, read_bytes(extent(named, _require(folder), where=str(folder))))
     return late
+
+
+def _head(tensor: onnx.TensorProto) -> onnx.TensorProto:
+    """The tensor without its bytes, which a copy would hold once more."""
+    head = type(tensor)(
+        name=tensor.name, data_type=tensor.data_type, dims=tensor.dims, doc_string=tensor.doc_string or None
+    )
+    head.metadata_props.extend(tensor.metadata_props)
+    return head
 
 
 def _copy(tensor: onnx.TensorProto) -> onnx.TensorProto:
