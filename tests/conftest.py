@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -22,8 +23,15 @@ HARDWARE = {
 NOT_RUN = pytest.StashKey[list[str]]()
 
 
+PACKAGES = ("torch", "safetensors", "onnxruntime", "openvino", "nncf", "tokenizers")
+"""What tests may skip for want of on a developer's machine, and CI must have."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[NOT_RUN] = []
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing and os.environ.get("CI"):
+        pytest.exit(f"CI must install {', '.join(missing)}: tests would be skipped without", returncode=1)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -20,8 +20,6 @@ from edgetool_passes.quantize_static import QuantizeStatic
 from tests.quantize.conftest import Array, Feed, cosine
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
-pytest.importorskip("torch")
-pytest.importorskip("transformers")
 
 
 @dataclass(frozen=True)
