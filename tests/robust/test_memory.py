@@ -17,7 +17,7 @@ def _measure(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["float", "fp16"])
+@pytest.mark.parametrize("recipe", ["float", "fp16", "int8", "int8-dynamic"])
 def test_memory_of_a_build(tmp_path: Path, recipe: str) -> None:
     done = _measure(tmp_path, "--size", "256MiB", "--recipe", recipe)
     assert done.returncode == 0, done.stdout + done.stderr
