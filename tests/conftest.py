@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before any test imports onnxruntime
 
 HARDWARE = {
     "gpu": "needs an NVIDIA GPU",
+    "intel_gpu": "needs an Intel GPU",
     "npu": "needs an Intel NPU",
     "fpga": "needs a real FPGA",
     "jetson": "needs a Jetson board",
@@ -46,6 +48,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if absent:
         items[:] = [item for item in items if item not in absent]
         config.hook.pytest_deselected(items=absent)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Under xdist the workers collect: they hand their list to the process that reports."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["not_run"] = session.config.stash[NOT_RUN]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    rows = node.config.stash[NOT_RUN]
+    rows += [row for row in getattr(node, "workeroutput", {}).get("not_run", []) if row not in rows]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
