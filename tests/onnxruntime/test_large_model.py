@@ -15,10 +15,11 @@ from onnx.external_data_helper import set_external_data
 ROWS, WIDTH = 600_000, 1024
 
 PROGRAM = """
-import resource, sys
+import sys
 from pathlib import Path
 import numpy as np
 from edgetool.context import BuildContext
+from edgetool.engine.memory import peak_resident
 from edgetool.graph import read_model
 from edgetool_onnxruntime.backend import OnnxRuntime
 from edgetool_onnxruntime.reference import open_onnx
@@ -36,7 +37,7 @@ with backend.open(engine, context) as runner:
     assert np.array_equal(runner.infer(feeds)["y"], reference)
 assert backend.evidence(engine, context).nodes
 assert reference[0, 0] == 7 and reference[1, 0] == 9
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(peak_resident())
 """
 
 

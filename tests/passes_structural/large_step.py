@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
-import resource
 import sys
 from pathlib import Path
 
 from edgetool import graph
 from edgetool.context import ImportContext, PassContext
+from edgetool.engine.memory import peak_resident
 from edgetool.importers.base import ImportRequest, Source
 from edgetool.signature import DimRange
 from edgetool_onnx.importer import OnnxImporter, OnnxOptions
@@ -30,8 +30,7 @@ def main(step: str, source: Path, workdir: Path) -> None:
     else:
         chosen = Simplify(SimplifyOptions()) if step == "simplify" else CastFp16(CastFp16Options())
         result = chosen.apply(graph.read_model(source, DIMS), workdir, PassContext(threads=1, open_reference=REFERENCE))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"path": str(result.model.path), "peak": peak, "facts": dict(result.facts)}))
+    print(json.dumps({"path": str(result.model.path), "peak": peak_resident(), "facts": dict(result.facts)}))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from edgetool.artifact import Engine
 from edgetool.backends.base import Backend
 from edgetool.context import BuildContext
-from edgetool.engine.memory import give_back
+from edgetool.engine.memory import give_back, peak_resident
 from edgetool.engine.records import adapter
 from edgetool.engine.tensors import Header, read_tensors, write_tensors
 from edgetool.plugin.loading import load_object
@@ -78,7 +77,7 @@ class Desk:
         return {"seconds": time_runs(self._opened(), read_tensors(request.path, request.header), request.runs)}
 
     def memory(self) -> dict[str, Any]:
-        return {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+        return {"peak": peak_resident()}
 
     def evidence(self) -> dict[str, Any]:
         assert self.file is not None

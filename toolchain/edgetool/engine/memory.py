@@ -6,6 +6,8 @@ import contextlib
 import ctypes
 import gc
 import re
+import resource
+from pathlib import Path
 
 _M_MMAP_THRESHOLD = -3
 _LARGE = 4 << 20  # bytes
@@ -21,6 +23,17 @@ _WORDS = re.compile(
 def speaks_of_memory(text: str) -> bool:
     """Whether a message or the end of a log tells of memory that could not be had."""
     return _WORDS.search(text) is not None
+
+
+def peak_resident() -> int:
+    """Bytes of this process's largest resident set.
+
+    Read from /proc where there is one: the figure of `getrusage` starts, on Linux, at the size of the parent.
+    """
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def keep_blocks_apart() -> None:
