@@ -201,3 +201,13 @@ def _is_zombie(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
+
+
+def test_peak_memory_is_the_child_s_own() -> None:
+    """A child starts with its parent's figure in `getrusage`; an engine must not be blamed for that."""
+    import subprocess
+
+    ballast = bytearray(os.urandom(1 << 20) * 400)
+    code = "from edgetool.engine.memory import peak_resident; print(peak_resident())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert len(ballast) > int(done.stdout) > 1 << 20
