@@ -419,3 +419,15 @@ def test_overlap_of_calibration_and_evaluation(tmp_path: Path) -> None:
     )
     first = open_dataset("eval", root=tmp_path, signature=IMAGE, limit=1)
     assert overlap(calibration.census.feed_digests, first.census.feed_digests) is not None
+
+
+def test_folders_that_only_imports_look_into_are_not_remembered(tmp_path: Path) -> None:
+    """A build writes `dist` beside the user's modules: that must not make the samples look changed."""
+    (tmp_path / "beside.py").write_text("VALUE = 0.5\n")
+    (tmp_path / "mydata.py").write_text(
+        "import numpy as np\nimport beside\n"
+        "def samples():\n    for n in range(4): yield {'image': np.full((1, 3, 8, 8), beside.VALUE + n, 'float32')}\n"
+    )
+    dataset = open_dataset("mydata:samples", root=tmp_path, signature=IMAGE)
+    assert {path.name for path in dataset.read_files} == {"mydata.py", "beside.py"}
+    assert dataset.read_folders == ()

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 
 import edgetool
 
@@ -53,7 +53,7 @@ def record_opened() -> Iterator[OpenedFiles]:
             path, mode, flags = arguments
             if isinstance(path, (str, bytes, os.PathLike)) and not _writes(mode, flags):
                 raw_files[os.path.abspath(os.fsdecode(path))] = None  # noqa: PTH100 # pathlib opens nothing, but is slow here
-        elif event in ("os.listdir", "os.scandir"):
+        elif event in ("os.listdir", "os.scandir") and not _is_import(sys._getframe(1)):
             path = arguments[0]
             if path is None or isinstance(path, (str, bytes, os.PathLike)):
                 raw_folders[os.path.abspath(os.fsdecode(path or "."))] = None  # noqa: PTH100 # as above
@@ -70,6 +70,11 @@ def record_opened() -> Iterator[OpenedFiles]:
         for folder in raw_folders:
             if not folder.startswith(_NOT_FILES) and not _installed(folder) and Path(folder).is_dir():
                 opened.folders[Path(folder)] = None
+
+
+def _is_import(frame: FrameType) -> bool:
+    """Whether Python itself looks for a module: what else lies in that folder is none of the result's business."""
+    return frame.f_code.co_filename.startswith("<frozen importlib")
 
 
 def module_sources(modules: list[ModuleType]) -> tuple[Path, ...]:
