@@ -333,7 +333,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("bundle", type=Path, nargs="+", help="the folder NAME.edgebundle")
     parser.add_argument("--digest", help="the content digest that is expected")
     parser.add_argument("--json", action="store_true", help="print the outcome as one JSON line")
-    parser.add_argument("--quiet", action="store_true", help="print nothing when the bundle is sound")
+    parser.add_argument("--quiet", "-q", action="store_true", help="print nothing when the bundle is sound")
     options = parser.parse_args(arguments)
     return max(_report(bundle, options) for bundle in options.bundle)
 
