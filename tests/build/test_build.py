@@ -234,3 +234,26 @@ def test_a_source_on_the_command_line_brings_its_own_signature(project: Path, ru
     done = run_cli("build", "other.onnx", "-t", "float", "--allow-unverified", cwd=project)
     assert done.returncode == 0, done.stderr
     assert (project / "dist/other-0.0.0-float.edgebundle").is_dir()
+
+
+def test_a_file_that_is_edited_while_it_is_read_is_read_again(
+    project: Path, run_cli: Cli, edit: Callable[[str, str], None]
+) -> None:
+    """The edit comes after the reading: its digest must not stand for the samples of before."""
+    (project / "value.txt").write_text("1")
+    (project / "mydata.py").write_text(
+        "import pathlib\nimport numpy as np\n"
+        "def evaluation():\n"
+        "    path = pathlib.Path(__file__).with_name('value.txt')\n"
+        "    value = float(path.read_text())\n"
+        "    path.write_text('2')\n"
+        "    noise = np.random.default_rng(0).normal(size=(4, 1, 3, 8, 8)).astype('float32')\n"
+        "    return [{'x': sample * value} for sample in noise]\n"
+    )
+    edit('evaluation = "eval"', 'evaluation = "mydata:evaluation"')
+
+    first = run_cli("build", "-t", "float", cwd=project)
+    assert first.returncode == 2
+    assert "reading the samples a second time gave other samples" in first.stderr
+    again = run_cli("build", "-t", "float", cwd=project)
+    assert again.returncode == 0, again.stderr

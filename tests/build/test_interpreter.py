@@ -28,10 +28,11 @@ def other_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin" / Path(sys.executable).name
 
 
-def test_steps_run_in_the_target_s_interpreter(project: Path, run_cli: Cli, other_python: Path) -> None:
+def test_steps_run_in_the_target_s_interpreter(project: Path, run_cli: Cli, other_python: Path, tmp_path: Path) -> None:
     with (project / "targets.toml").open("a") as file:
         file.write(f'\n[targets.apart]\nbackend = "onnxruntime"\n[targets.apart.builder]\npython = "{other_python}"\n')
-    done = run_cli("build", "--target", "apart", cwd=project)
+    env = {"EDGETOOL_CACHE_DIR": str(tmp_path / "cache")}  # or another test's steps would do
+    done = run_cli("build", "--target", "apart", cwd=project, env=env)
     assert done.returncode == 0, done.stderr
     assert (other_python.parents[1] / "used").read_text().count("used") >= 4, "two questions, the steps, and the engine"
 

@@ -42,6 +42,11 @@ def file_digests(paths: list[str], root: Path) -> Mapping[str, str]:
     return {relative_name(path, root): _digest(Path(path)) for path in sorted(paths)}
 
 
+def changed_since(paths: list[str], moment: float) -> bool:
+    """Whether a file was written after a moment (in seconds since the epoch): it may not be what was read any more."""
+    return any(Path(path).is_file() and Path(path).stat().st_mtime >= moment for path in paths)
+
+
 def relative_name(path: str, root: Path) -> str:
     """How a file is called in keys: relative to the project where it lies inside, so that projects can move."""
     return Path(path).relative_to(root).as_posix() if Path(path).is_relative_to(root) else path

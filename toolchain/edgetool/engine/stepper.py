@@ -13,7 +13,7 @@ from typing import Any, Self
 import edgetool
 from edgetool.engine.cache import Cache, Entry, Key, make_key
 from edgetool.engine.events import Listener, StepFinished, StepNote, StepProgress, StepStarted
-from edgetool.engine.fingerprint import file_digests, package_digest
+from edgetool.engine.fingerprint import changed_since, file_digests, package_digest
 from edgetool.engine.isolate import Answer, Child, Children, Limits
 from edgetool.engine.lock import TargetLock
 from edgetool.engine.requests import request_json
@@ -96,7 +96,7 @@ class Stepper:
             return self._make(request, base)
 
     def _make(self, request: StepRequest, base: Key) -> Entry:
-        started = time.monotonic()
+        started, began = time.monotonic(), time.time()
         self.tell(StepStarted(self.target, request.name))
         with self.cache.workspace() as folder:
             files = folder / "files"
@@ -107,8 +107,12 @@ class Stepper:
             seconds = time.monotonic() - started
             key = base
             if request.discovers:
-                self.cache.remember(base.digest, result["files"])
                 key = self._full_key(request, base, result["files"])
+                if changed_since(result["files"], began):
+                    # Whoever edits a file while it is read gets this result once, and never from the cache.
+                    key = make_key(request.name, {**key.parts, "unsettled": began})
+                else:
+                    self.cache.remember(base.digest, result["files"])
                 if self._lock is not None:
                     self._lock.compare(key)
             entry = self.cache.put(key, files, result, seconds=seconds)
