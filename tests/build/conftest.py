@@ -6,10 +6,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from edgetool.testing.models import tiny_cnn
+from tests.tiny import write_tiny_project
 
 TARGETS = """\
 schema = 1
@@ -47,13 +46,7 @@ backend = "openvino"
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
-    tiny_cnn(folder).path.rename(folder / "model.onnx")
-    generator = np.random.default_rng(0)
-    for name, count in (("calib", 40), ("eval", 8)):
-        (folder / name).mkdir()
-        for index in range(count):
-            np.savez(folder / name / f"{index:02}.npz", x=generator.normal(size=(1, 3, 8, 8)).astype("float32"))
-    (folder / "targets.toml").write_text(TARGETS)
+    write_tiny_project(folder, TARGETS, calibration=40, evaluation=8)
     return folder
 
 

@@ -8,23 +8,16 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from edgetool.testing.models import tiny_cnn
 from tests.robust.project import TARGETS, Project
+from tests.tiny import write_tiny_project
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("template")
-    tiny_cnn(folder).path.rename(folder / "model.onnx")
-    generator = np.random.default_rng(0)
-    for name, count in (("calib", 24), ("eval", 4)):
-        (folder / name).mkdir()
-        for index in range(count):
-            np.savez(folder / name / f"{index:02}.npz", x=generator.normal(size=(1, 3, 8, 8)).astype("float32"))
-    (folder / "targets.toml").write_text(TARGETS)
+    write_tiny_project(folder, TARGETS, calibration=24, evaluation=4)
     return folder
 
 
