@@ -84,16 +84,12 @@ class Stepper:
             EdgetoolError: whatever the step raised; nothing of a failed step is kept.
         """
         base = make_key(request.name, {**request.parts, "edgetool": _core()})
-        if self._lock is not None and not request.discovers:
-            self._lock.compare(base)
+        if not request.discovers:
+            self._hold_to_lock(base)
         if found := self._cached(request, base):
-            self.tell(StepFinished(self.target, request.name, found.seconds, True, _summary(found.result)))
             return found
         with self.cache.lock(base.digest, lambda: self._note(request.name, "another build makes this; waiting for it")):
-            if found := self._cached(request, base):
-                self.tell(StepFinished(self.target, request.name, found.seconds, True, _summary(found.result)))
-                return found
-            return self._make(request, base)
+            return self._cached(request, base) or self._make(request, base)
 
     def _make(self, request: StepRequest, base: Key) -> Entry:
         started, began = time.monotonic(), time.time()
@@ -113,26 +109,31 @@ class Stepper:
                     key = make_key(request.name, {**key.parts, "unsettled": began})
                 else:
                     self.cache.remember(base.digest, result["files"])
-                if self._lock is not None:
-                    self._lock.compare(key)
+                self._hold_to_lock(key)
             entry = self.cache.put(key, files, result, seconds=seconds)
         self.history.append(key)
         self.tell(StepFinished(self.target, request.name, seconds, False, _summary(result)))
         return entry
 
     def _cached(self, request: StepRequest, base: Key) -> Entry | None:
+        """The entry, told about and remembered, or None."""
         key = base
         if request.discovers:
             files = self.cache.recall(base.digest)
             if files is None:
                 return None
             key = self._full_key(request, base, files)
-            if self._lock is not None:
-                self._lock.compare(key)
+            self._hold_to_lock(key)
         entry = self.cache.get(key.digest)
         if entry is not None:
             self.history.append(key)
+            self.tell(StepFinished(self.target, request.name, entry.seconds, True, _summary(entry.result)))
         return entry
+
+    def _hold_to_lock(self, key: Key) -> None:
+        """Raise `DriftError` where the build is locked and the key is another one."""
+        if self._lock is not None:
+            self._lock.compare(key)
 
     def _full_key(self, request: StepRequest, base: Key, files: list[str]) -> Key:
         return make_key(request.name, {**base.parts, "files": file_digests(files, self._root)})
