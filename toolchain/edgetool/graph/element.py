@@ -61,8 +61,6 @@ ELEMENTS = {
 }
 """By the number that TensorProto.DataType gives them (onnx.proto)."""
 
-_NUMBERS = {element.name: number for number, element in ELEMENTS.items()}
-
 
 def element(number: int, *, where: str) -> Element:
     """The element type with this number.
@@ -73,8 +71,3 @@ def element(number: int, *, where: str) -> Element:
     if number not in ELEMENTS:
         raise ModelError("unsupported-type", f"element type {number} is not one that ONNX defines", where=where)
     return ELEMENTS[number]
-
-
-def element_number(name: str) -> int | None:
-    """TensorProto.DataType of an element type's name, or None when there is no such type."""
-    return _NUMBERS.get(name)
