@@ -11,12 +11,12 @@ from edgetool.config.units import format_bytes, format_seconds
 from edgetool.engine.events import BuildFinished
 from edgetool.engine.outcome import BuildOptions, Candidate, Proof
 from edgetool.engine.plan import BuildPlan
-from edgetool.validate.budgets import Measured
+from edgetool.errors import BudgetError, EdgetoolError
+from edgetool.validate.budgets import Measured, enforce
 from edgetool.validate.budgets import Verdict as BudgetVerdict
 from edgetool.validate.findings import Finding
 
 _OLD = 3600.0
-_FAILED, _UNPROVEN = 4, 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +84,13 @@ def unproven(plan: BuildPlan, candidate: Candidate, proof: Proof) -> Iterator[Fi
         yield Finding("unproven", "stand-in", f"ran on {found}, a stand-in; proves nothing for {name}'s own device")
 
 
-def exit_code(delivery: Delivery, *, allow_unverified: bool) -> int:
-    """4 before 9 before 0."""
-    if any(row.status == "missed" for row in delivery.verdicts) or any(
-        row.kind == "failure" for row in delivery.findings
-    ):
-        return _FAILED
-    open_ends = any(row.status == "unverified" for row in delivery.verdicts) or any(
-        row.kind == "unproven" for row in delivery.findings
-    )
-    return _UNPROVEN if open_ends and not allow_unverified else 0
+def exit_code(delivery: Delivery, *, target: str, allow_unverified: bool) -> int:
+    """As `enforce` judges, for a bundle that is written whatever comes of it: 4 before 9 before 0."""
+    try:
+        enforce(delivery.verdicts, delivery.findings, target=target, allow_unverified=allow_unverified)
+    except EdgetoolError as error:
+        return error.exit_code
+    return 0
 
 
 def finish(
@@ -101,7 +98,7 @@ def finish(
 ) -> BuildFinished:
     """The event that ends a build."""
     allow = options.allow_unverified or plan.target.unverified == "allow"
-    code = exit_code(delivery, allow_unverified=allow)
+    code = exit_code(delivery, target=plan.target.name, allow_unverified=allow)
     return BuildFinished(
         target=plan.target.name,
         exit_code=code,
@@ -115,7 +112,7 @@ def finish(
 
 def _line(plan: BuildPlan, candidate: Candidate, proof: Proof, delivery: Delivery, code: int) -> str:
     total, elsewhere = node_counts(candidate)
-    word = "failed" if code == _FAILED else "built"
+    word = "failed" if code == BudgetError.exit_code else "built"
     parts = [f"{word} {plan.target.name}", candidate.engine.precision, format_bytes(delivery.size)]
     if proof.measurement:
         timing = proof.measurement.latency.engine
