@@ -28,12 +28,12 @@ class OnnxRuntime(Backend[OnnxRuntimeOptions]):
     def supports(self, model: Model, context: BuildContext) -> Support:
         from edgetool_onnxruntime.placement import verdict
 
-        return verdict(model, self.options, context.facts)
+        return verdict(model, self.options, self.site.facts)
 
     def build(self, model: Model, directory: Path, context: BuildContext) -> Engine:
         from edgetool_onnxruntime.engine_files import write_engine
 
-        return write_engine(model, directory, self.options, context)
+        return write_engine(model, directory, self.options, facts=self.site.facts)
 
     def open(self, engine: Engine, context: BuildContext) -> Runner:
         from edgetool_onnxruntime.engine_runner import open_engine

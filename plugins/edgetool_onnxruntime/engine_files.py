@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 
 from edgetool.artifact import Engine, Facts, JsonValue, Lowering, Model
-from edgetool.context import BuildContext
 from edgetool.graph import files, load
 from edgetool_onnxruntime.lowering import lower
 from edgetool_onnxruntime.options import OnnxRuntimeOptions
@@ -19,7 +18,7 @@ from edgetool_onnxruntime.target_cpu import is_x86
 ENTRY = "model.onnx"
 
 
-def write_engine(model: Model, directory: Path, options: OnnxRuntimeOptions, context: BuildContext) -> Engine:
+def write_engine(model: Model, directory: Path, options: OnnxRuntimeOptions, *, facts: Facts) -> Engine:
     """Lower the model for ONNX Runtime and write it into `directory`.
 
     The graph is never shipped in its optimized form, which holds operators and memory layouts of one machine only:
@@ -27,11 +26,11 @@ def write_engine(model: Model, directory: Path, options: OnnxRuntimeOptions, con
     """
     with tempfile.TemporaryDirectory(dir=directory) as scratch:
         lowered = Path(scratch) / ENTRY
-        lowerings = _lowered(model.path, lowered, options, x86=is_x86(context.facts))
+        lowerings = _lowered(model.path, lowered, options, x86=is_x86(facts))
         typed = lowered if lowerings else model.path
         precision = declared_precision(load(typed, weights=False))
         if options.format == "ort":
-            entry = write_ort(typed, directory, options, x86=is_x86(context.facts))
+            entry = write_ort(typed, directory, options, x86=is_x86(facts))
         else:
             entry = _copy(typed, directory)
     return Engine(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgetool.artifact import Engine, Model
+from edgetool.backends import Site
 from edgetool.context import BuildContext
 from edgetool.errors import DeviceError, IntegrityError
 from edgetool.signature import Signature, TensorSpec
@@ -99,10 +100,9 @@ def test_lowering_is_recorded_and_harmless(tmp_path: Path) -> None:
 
 
 def test_arm_keeps_signed_activations(tmp_path: Path) -> None:
-    backend = OnnxRuntime(OnnxRuntimeOptions())
+    backend = OnnxRuntime(OnnxRuntimeOptions(), Site(facts={"arch": "aarch64"}))
     (tmp_path / "engine").mkdir()
-    arm = BuildContext(threads=1, facts={"arch": "aarch64"})
-    engine = backend.build(tiny_int8_cnn(tmp_path), tmp_path / "engine", arm)
+    engine = backend.build(tiny_int8_cnn(tmp_path), tmp_path / "engine", CONTEXT)
     assert "int8-to-uint8" not in [lowering.name for lowering in engine.lowerings]
 
 

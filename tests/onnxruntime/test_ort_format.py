@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edgetool.artifact import Engine
+from edgetool.backends import Site
 from edgetool.context import BuildContext
 from edgetool.testing import ALL_MODELS, MakeModel, feeds_for, imported_by, tiny_cnn, tiny_int8_cnn
 from edgetool_onnxruntime.backend import OnnxRuntime
@@ -16,12 +17,13 @@ from edgetool_onnxruntime.ort_canonical import canonicalize
 from edgetool_onnxruntime.session import SessionSettings, open_session
 
 CONTEXT = BuildContext(threads=1)
-BACKEND = OnnxRuntime(OnnxRuntimeOptions(format="ort"))
+HERE = Site()
 
 
-def _build(make_model: MakeModel, folder: Path, context: BuildContext = CONTEXT) -> Engine:
+def _build(make_model: MakeModel, folder: Path, *, site: Site = HERE) -> Engine:
     (folder / "engine").mkdir()
-    return BACKEND.build(make_model(folder), folder / "engine", context)
+    backend = OnnxRuntime(OnnxRuntimeOptions(format="ort"), site)
+    return backend.build(make_model(folder), folder / "engine", CONTEXT)
 
 
 def _as_onnxruntime_writes_it(model: Path, destination: Path) -> Path:
@@ -94,7 +96,7 @@ def test_weights_are_not_in_the_layout_of_this_processor(tmp_path: Path) -> None
 @pytest.mark.parametrize(("arch", "lowered"), [("x86_64", True), ("aarch64", False)])
 def test_int8_is_fused_for_the_targets_processor(arch: str, lowered: bool, tmp_path: Path) -> None:
     """Signed activations are fused for ARM although this machine would not fuse them for itself."""
-    engine = _build(tiny_int8_cnn, tmp_path, BuildContext(threads=1, facts={"arch": arch}))
+    engine = _build(tiny_int8_cnn, tmp_path, site=Site(facts={"arch": arch}))
     assert ("int8-to-uint8" in [lowering.name for lowering in engine.lowerings]) is lowered
     assert "QLinearConv" in (engine.directory / "required_operators_and_types.config").read_text()
 

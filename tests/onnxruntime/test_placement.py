@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from onnx import TensorProto, helper
 
-from edgetool.backends.base import Legalization, Support
+from edgetool.backends.base import Legalization, Site, Support
 from edgetool.context import BuildContext
 from edgetool.graph import read_model
 from edgetool.testing import tiny_branches, tiny_cnn, tiny_int8_cnn
@@ -21,8 +21,8 @@ WriteGraph = Callable[..., Path]
 
 
 def _supports(path: Path, facts: dict[str, int | str] | None = None, **options: object) -> Support:
-    backend = OnnxRuntime(OnnxRuntimeOptions.model_validate(options))
-    return backend.supports(read_model(path), BuildContext(threads=1, facts=facts or {}))
+    backend = OnnxRuntime(OnnxRuntimeOptions.model_validate(options), Site(facts=facts or {}))
+    return backend.supports(read_model(path), BuildContext(threads=1))
 
 
 def test_nodes_of_branches_are_placed(tmp_path: Path) -> None:

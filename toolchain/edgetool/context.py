@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from edgetool.artifact import Facts
 from edgetool.runner import Feeds, Runner
 
 
@@ -79,10 +78,4 @@ class ImportContext(WorkContext):
 
 @dataclass(frozen=True, kw_only=True)
 class BuildContext(WorkContext):
-    """For a backend.
-
-    Attributes:
-        facts: facts of the target from the catalogue: `isa`, `max_opset`, ...
-    """
-
-    facts: Facts = field(default_factory=dict)
+    """For a backend; what it knows of its target is in `Backend.site`."""

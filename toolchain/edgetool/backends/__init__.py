@@ -1,6 +1,7 @@
 """Base types of backends: `Backend`, what it answers, and the `Runner` that it opens."""
 
 from edgetool.backends.base import (
+    HERE,
     AnyBackend,
     Availability,
     Backend,
@@ -9,12 +10,14 @@ from edgetool.backends.base import (
     Legalization,
     NodeEvidence,
     Placement,
+    Site,
     Support,
 )
 from edgetool.context import BuildContext
 from edgetool.runner import Feeds, Runner
 
 __all__ = [
+    "HERE",
     "AnyBackend",
     "Availability",
     "Backend",
@@ -26,5 +29,6 @@ __all__ = [
     "NodeEvidence",
     "Placement",
     "Runner",
+    "Site",
     "Support",
 ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import pydantic
 
@@ -13,9 +14,6 @@ from edgetool.artifact import Engine, Facts, JsonValue, Model
 from edgetool.context import BuildContext
 from edgetool.problem import Problem
 from edgetool.runner import Runner
-
-if TYPE_CHECKING:
-    pass
 
 
 class BackendOptions(pydantic.BaseModel):
@@ -25,16 +23,41 @@ class BackendOptions(pydantic.BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Availability:
-    """Whether this machine can build with a backend, and whether it can run what was built.
+class Site:
+    """Where engines are built and run, and for what: `[targets.NAME.builder]` and `[targets.NAME.facts]`.
 
     Attributes:
-        can_build: the tools are here and work.
-        can_run: the device that the options name (or its named stand-in) is here.
+        builder: one of the backend's `builders`, or `auto`.
+        host: the device to build and run on, as ssh knows it; None for this machine.
+        facts: of the target, from the catalogue and the file: `isa`, `max_opset`, `sm`, ...
+    """
+
+    builder: str = "auto"
+    host: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+HERE = Site()
+"""This machine, with nothing known of the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether engines can be built with a backend at its site, and whether they can run there.
+
+    Attributes:
+        can_build: the tools are there and work.
+        can_run: the device that the options name (or its named stand-in) is there.
         version: of the runtime, or None when it is not installed.
         why_not: one sentence whenever one of the two is False.
         fix: the exact command or setting that would help.
         stand_in: name of the device or runtime that takes the place of the real one here, if any.
+        builder: which of the backend's builders serves, where it has more than one.
+        why_builder: one sentence: why this one.
+        device: what of the device decides the engine's bytes; part of the engine's cache key.
+        device_error: code of the error where the device cannot be reached or is not as the target describes it;
+            the build then ends with exit 6 instead of 5.
+        known_issues: what is known to go wrong with this runtime on this device, a sentence each.
     """
 
     can_build: bool
@@ -43,6 +66,11 @@ class Availability:
     why_not: str | None = None
     fix: str | None = None
     stand_in: str | None = None
+    builder: str | None = None
+    why_builder: str | None = None
+    device: Mapping[str, Any] = field(default_factory=dict)
+    device_error: str | None = None
+    known_issues: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +171,17 @@ class Backend(ABC, Generic[OptionsT]):
         Options: the pydantic model of `[targets.NAME.BACKEND]`.
         revision: raise it when the same model and options give another engine; part of the cache key.
         deterministic: True promises the same engine bytes for the same inputs.
+        builders: what `[targets.NAME.builder] kind` may name, besides `auto`.
     """
 
     Options: ClassVar[type[BackendOptions]]
     revision: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
+    builders: ClassVar[tuple[str, ...]] = ("local",)
 
-    def __init__(self, options: OptionsT) -> None:
+    def __init__(self, options: OptionsT, site: Site = HERE) -> None:
         self.options = options
+        self.site = site
 
     @classmethod
     @abstractmethod
@@ -159,7 +190,7 @@ class Backend(ABC, Generic[OptionsT]):
 
     @abstractmethod
     def probe(self) -> Availability:
-        """Whether this machine can build and run with these options. Never raises."""
+        """Whether engines can be built and run at the site with these options. Never raises."""
 
     @abstractmethod
     def supports(self, model: Model, context: BuildContext) -> Support:

@@ -184,13 +184,17 @@ def manifest_from_bytes(data: bytes, *, where: str) -> Manifest:
         ) from error
 
 
+_HARDWARE = ("arch", "isa", "sm", "soc", "device", "gpu", "jetpack", "l4t", "tensorrt")
+"""Facts that an engine may depend on, in the order in which the key names them."""
+
+
 def compatibility_key(runtime: str, version: str | None, facts: Mapping[str, Any]) -> str:
     """One word that a device and a bundle can compare: the runtime's release and the facts that engines depend on.
 
     The third number of a version is left out: runtimes keep their engines' format within a minor release.
     """
     release = ".".join((version or "any").split(".")[:2])
-    parts = [f"{key}={_word(facts[key])}" for key in ("arch", "isa", "sm", "soc", "device", "jetpack") if key in facts]
+    parts = [f"{key}={_word(facts[key])}" for key in _HARDWARE if key in facts]
     return ";".join([f"{runtime}={release}", *parts])
 
 

@@ -1,4 +1,4 @@
-"""`edgetool inspect`: what is in a model or a bundle."""
+"""`edgetool inspect`: what is in a model, an engine or a bundle."""
 
 from __future__ import annotations
 
@@ -16,29 +16,62 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgetool.bundle.read import Bundle
+    from edgetool.description import Description
     from edgetool.graph.inspection import Inspection
     from edgetool.graph.macs import Estimate
 
 
 def inspect(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="An .onnx file or a bundle.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A model, an engine or a bundle.")],
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what is in a model or a bundle.
+    """Show what is in a model, an engine or a bundle.
 
-    Of a model: inputs and outputs, operators, parameters, multiply-accumulates, memory. Of a bundle: its manifest.
+    Of a model: inputs and outputs, operators, parameters, multiply-accumulates, memory. Of an engine: what its header
+    says, without the device. Of a bundle: its manifest. A file that is recognised but damaged ends with exit 7.
     """
     output = Output(json, quiet)
     if not path.exists():
         raise ConfigError("source-not-found", "there is no such file or bundle", where=str(path))
     if path.is_dir():
         _inspect_bundle(path, output)
-    else:
-        from edgetool import graph
+    elif not _inspect_file(path, output):
+        _inspect_model(path, output)
 
-        found = graph.inspect(path)
-        output.result({"path": str(path), **found.to_json()}, _model_text(path, found))
+
+def _inspect_file(path: Path, output: Output) -> bool:
+    """Show what a plugin says of the file, and raise what is wrong with it; False when no plugin knows such files."""
+    from edgetool.plugin.describe import describe
+    from edgetool.plugin.manager import load_plugins
+
+    found = describe(path, load_plugins())
+    if found is None:
+        return False
+    data = {"path": str(path), "kind": found.kind, **found.facts, "warnings": list(found.warnings)}
+    output.result(data, _file_text(path, found))
+    if found.problem:
+        raise found.problem
+    return True
+
+
+def _file_text(path: Path, found: Description) -> str:
+    from edgetool.config.units import format_bytes
+
+    width = max((len(title) for title, _ in found.rows), default=0)
+    lines = [
+        f"{path}  {format_bytes(path.stat().st_size)}, {found.kind}",
+        *(f"  {title:<{width}}  {value}" for title, value in found.rows),
+        *(f"  warning: {sentence}" for sentence in found.warnings),
+    ]
+    return "\n".join(lines)
+
+
+def _inspect_model(path: Path, output: Output) -> None:
+    from edgetool import graph
+
+    found = graph.inspect(path)
+    output.result({"path": str(path), **found.to_json()}, _model_text(path, found))
 
 
 def _model_text(path: Path, found: Inspection) -> str:

@@ -12,7 +12,12 @@ def plugins(json: Json = False, quiet: Quiet = False) -> None:
 
     found = load_plugins()
     offers = []
-    for kind, infos in (("importer", found.importers), ("pass", found.passes), ("backend", found.backends)):
+    for kind, infos in (
+        ("importer", found.importers),
+        ("pass", found.passes),
+        ("backend", found.backends),
+        ("file", found.files),
+    ):
         for info in infos.values():
             missing = missing_requirements(info)
             offers.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pydantic
 
@@ -60,7 +60,20 @@ def _check_importers(config: Config, plugins: Plugins) -> Iterator[Mistake]:
             yield from _check(kind, table, config.written, ("model", name), ("model", name))
 
 
+def _check_builder(target: ResolvedTarget, plugins: Plugins) -> Iterator[Mistake]:
+    """A builder that none of the target's backends has."""
+    named = target.builder.kind
+    kinds = [kind for name in (target.backend, *target.fallback) if (kind := _backend(name, plugins)) is not None]
+    known = sorted({"auto", *(builder for kind in kinds for builder in kind.builders)})
+    if kinds and named not in known:
+        path = ("targets", target.name, "builder", "kind")
+        hint = one_of(named, known, what="builders")
+        origin = target.origin("builder", "kind")
+        yield Mistake("unknown-builder", origin, path, f"{target.backend} has no builder {named!r}", hint)
+
+
 def _check_backends(target: ResolvedTarget, plugins: Plugins) -> Iterator[Mistake]:
+    yield from _check_builder(target, plugins)
     for backend, table in target.options.items():
         if kind := options_of("backends", backend, plugins):
             yield from _check(kind, table, target.written, (backend,), ("targets", target.name, backend))
@@ -88,6 +101,17 @@ def options_of(kind: Kind, name: str, plugins: Plugins) -> type[pydantic.BaseMod
             case "importers":
                 return load_class(plugins.importers[name], Importer).Options if name in plugins.importers else None
             case "backends":
-                return load_class(plugins.backends[name], Backend).Options if name in plugins.backends else None
+                found = _backend(name, plugins)
+                return found.Options if found else None
+    except UnavailableError:
+        return None
+
+
+def _backend(name: str, plugins: Plugins) -> type[Backend[Any]] | None:
+    """A backend's class; None where its plugin is absent or broken."""
+    from edgetool.plugin.loading import load_class
+
+    try:
+        return load_class(plugins.backends[name], Backend) if name in plugins.backends else None
     except UnavailableError:
         return None

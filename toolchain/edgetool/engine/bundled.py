@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgetool.backends.base import Backend
+from edgetool.backends.base import Backend, Site
 from edgetool.bundle.read import Bundle
 from edgetool.engine.desk import EngineFile
 from edgetool.errors import DeviceError, UnavailableError
@@ -13,8 +13,14 @@ from edgetool.plugin.loading import load_class
 from edgetool.plugin.manager import Plugins, install_hint, missing_requirements
 
 
-def bundled_engine(bundle: Bundle, plugins: Plugins, *, threads: int | None = None) -> EngineFile:
+def bundled_engine(
+    bundle: Bundle, plugins: Plugins, *, threads: int | None = None, site: Site | None = None
+) -> EngineFile:
     """The bundle's engine with the options that it was built with.
+
+    Args:
+        threads: of the engine; what this machine grants if None.
+        site: where to open it; here if None.
 
     Raises:
         UnavailableError: its backend is not installed here.
@@ -32,7 +38,8 @@ def bundled_engine(bundle: Bundle, plugins: Plugins, *, threads: int | None = No
         )
     kind = load_class(info, Backend)
     options = dict(bundle.manifest.backend.options)
-    availability = kind(kind.Options.model_validate(options)).probe()
+    site = Site(facts=dict(bundle.manifest.target.facts)) if site is None else site
+    availability = kind(kind.Options.model_validate(options), site).probe()
     if not availability.can_run:
         raise DeviceError(
             "device-not-here",
@@ -50,5 +57,6 @@ def bundled_engine(bundle: Bundle, plugins: Plugins, *, threads: int | None = No
         precision=engine.precision,
         signature=engine.signature,
         threads=threads or thread_count(),
-        facts=dict(bundle.manifest.target.facts),
+        site=site,
+        facts=dict(bundle.manifest.runtime.facts),
     )

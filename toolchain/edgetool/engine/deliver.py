@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping
 
 import edgetool
-from edgetool.artifact import JsonValue
+from edgetool.artifact import Facts, JsonValue
+from edgetool.backends.base import Availability
 from edgetool.bundle.manifest import (
     DataRecord,
     FallbackRecord,
@@ -22,7 +23,7 @@ from edgetool.bundle.manifest import (
 from edgetool.bundle.write import MODEL_FOLDER, Contents, portable_source, write_bundle
 from edgetool.engine.events import StepFinished
 from edgetool.engine.outcome import BuildOptions, Candidate, Proof
-from edgetool.engine.pipeline import DataState
+from edgetool.engine.pipeline import BuiltEngine, DataState
 from edgetool.engine.plan import BuildPlan
 from edgetool.engine.stepper import Stepper
 from edgetool.engine.summary import Delivery, measured, node_counts, stand_in, unproven
@@ -67,16 +68,17 @@ def _manifest(plan: BuildPlan, candidate: Candidate, proof: Proof, verdicts: tup
     engine, prepared, target = candidate.engine, candidate.prepared, plan.target
     model = plan.config.model
     preprocess = plan.config.data.preprocess
-    version = engine.backend.availability.version if engine.backend.availability else None
+    availability = engine.backend.availability
+    version = availability.version if availability else None
     return Manifest(
         name=plan.name,
         version=plan.version,
         created=None,
         target=TargetRecord(
-            target.name, dict(target.facts), compatibility_key(engine.backend.name, version, target.facts)
+            target.name, dict(target.facts), compatibility_key(engine.backend.name, version, _hardware(plan, engine))
         ),
         runtime=RuntimeRecord(engine.backend.name, version, dict(engine.facts)),
-        backend=StepRecord(engine.backend.name, dict(engine.backend.options)),
+        backend=StepRecord(engine.backend.name, dict(engine.backend.options), facts=_builder(availability)),
         entry=f"{MODEL_FOLDER}/{engine.entry}",
         precision=engine.precision,
         lowerings=tuple(
@@ -100,6 +102,19 @@ def _manifest(plan: BuildPlan, candidate: Candidate, proof: Proof, verdicts: tup
         stands_in_for=target.stands_in_for,
         fallback=tuple(FallbackRecord(row.backend, row.code, row.reason) for row in candidate.refused),
     )
+
+
+def _hardware(plan: BuildPlan, engine: BuiltEngine) -> Facts:
+    """What is known of the hardware: what its device said of itself outweighs what the target says of it."""
+    device = engine.backend.availability.device if engine.backend.availability else {}
+    return {**plan.target.facts, **device}
+
+
+def _builder(availability: Availability | None) -> Facts:
+    """Where the engine was built, for a backend that has more than one place."""
+    if availability is None or availability.builder is None:
+        return {}
+    return {"builder": availability.builder, "device": dict(availability.device)}
 
 
 def _tools(plan: BuildPlan, candidate: Candidate) -> dict[str, str]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgetool.artifact import Engine
-from edgetool.backends.base import Backend
+from edgetool.backends.base import HERE, Backend, Site
 from edgetool.context import BuildContext
 from edgetool.engine.memory import give_back, peak_resident
 from edgetool.engine.records import adapter
 from edgetool.engine.tensors import Header, read_tensors, write_tensors
 from edgetool.plugin.loading import load_object
-from edgetool.runner import Feeds, Runner
+from edgetool.runner import Runner
 from edgetool.signature import Signature
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EngineFile:
-    """An Engine across the boundary, and how to open it."""
+    """An Engine across the boundary, and how to open it; `facts` are the engine's own."""
 
     loader: str
     options: dict[str, Any]
@@ -34,17 +33,18 @@ class EngineFile:
     precision: str
     signature: Signature
     threads: int
+    site: Site = HERE
     facts: dict[str, Any] = field(default_factory=dict)
 
     def engine(self) -> Engine:
-        return Engine(self.backend, self.directory, self.entry, self.precision, self.signature)
+        return Engine(self.backend, self.directory, self.entry, self.precision, self.signature, facts=self.facts)
 
     def plugin(self) -> Backend[Any]:
         kind: type[Backend[Any]] = load_object(self.loader, Backend, what=self.backend)
-        return kind(kind.Options.model_validate(self.options))
+        return kind(kind.Options.model_validate(self.options), self.site)
 
     def context(self) -> BuildContext:
-        return BuildContext(threads=self.threads, facts=self.facts)
+        return BuildContext(threads=self.threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +67,21 @@ class Desk:
     def open(self, file: EngineFile) -> dict[str, Any]:
         self.file = file
         self.runner = file.plugin().open(file.engine(), file.context())
-        return {"signature": self.runner.signature.to_json()}
+        return {"signature": self.runner.signature.to_json(), "elsewhere": self.runner.elsewhere}
 
     def infer(self, request: TensorsAt) -> dict[str, Any]:
         results = self._opened().infer(read_tensors(request.path, request.header))
         return {"header": write_tensors(request.path, results)}
 
     def time(self, request: TensorsAt) -> dict[str, Any]:
-        return {"seconds": time_runs(self._opened(), read_tensors(request.path, request.header), request.runs)}
+        return {"seconds": self._opened().time(read_tensors(request.path, request.header), request.runs)}
+
+    def conditions(self) -> dict[str, Any]:
+        return dict(self._opened().conditions())
 
     def memory(self) -> dict[str, Any]:
-        return {"peak": peak_resident()}
+        elsewhere = self.runner.peak_memory() if self.runner else None
+        return {"peak": peak_resident() if elsewhere is None else elsewhere}
 
     def evidence(self) -> dict[str, Any]:
         assert self.file is not None
@@ -92,16 +96,6 @@ class Desk:
         if self.runner is None:
             raise RuntimeError("no engine is open")
         return self.runner
-
-
-def time_runs(runner: Runner, feeds: Feeds, runs: int) -> list[float]:
-    """Seconds of each of `runs` inferences."""
-    seconds = []
-    for _ in range(runs):
-        started = time.perf_counter_ns()
-        runner.infer(feeds)
-        seconds.append((time.perf_counter_ns() - started) / 1e9)
-    return seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +125,7 @@ ENGINE_TASKS: Mapping[str, Handler] = {
     "engine-open": handler(EngineFile, lambda file, talk: talk.desk.open(file)),
     "engine-infer": handler(TensorsAt, lambda tensors, talk: talk.desk.infer(tensors)),
     "engine-time": handler(TensorsAt, lambda tensors, talk: talk.desk.time(tensors)),
+    "engine-conditions": lambda _, talk: talk.desk.conditions(),
     "engine-memory": lambda _, talk: talk.desk.memory(),
     "engine-evidence": lambda _, talk: talk.desk.evidence(),
 }

@@ -9,7 +9,7 @@ import pydantic
 
 from edgetool.engine.deliver import deliver
 from edgetool.engine.desk import EngineFile
-from edgetool.engine.events import BuildFinished, BuildStarted, StepFinished, Warned
+from edgetool.engine.events import BuildFinished, BuildStarted, StepFinished, StepNote, Warned
 from edgetool.engine.fingerprint import code_digest
 from edgetool.engine.history import save_history
 from edgetool.engine.lock import LOCK_NAME, read_lock, update_lock
@@ -27,7 +27,7 @@ from edgetool.engine.plan import BuildPlan, PlannedBackend
 from edgetool.engine.services import Services, threads_for
 from edgetool.engine.stepper import Stepper, StepRequest
 from edgetool.engine.summary import finish
-from edgetool.engine.trial import MeasureTask, ValidateTask
+from edgetool.engine.trial import GoldenTask, MeasureTask, ValidateTask
 from edgetool.errors import EdgetoolError
 from edgetool.validate.census import overlap
 from edgetool.validate.comparison import Comparison
@@ -73,10 +73,10 @@ def make_engine(plan: BuildPlan, services: Services, stepper: Stepper, *, thread
         try:
             if backend.failure is not None:
                 raise backend.failure
+            _tell_of_site(plan, backend, stepper)
             ready, verdict = accept_or_legalize(plan, backend, prepared, stepper, services.plugins, threads=threads)
-            return Candidate(
-                ready, verdict, build_engine(plan, backend, ready.model, stepper, threads=threads), refused
-            )
+            engine = build_engine(plan, backend, ready.model, stepper, threads=threads)
+            return Candidate(ready, verdict, engine, refused)
         except EdgetoolError as error:
             if is_last or error.exit_code not in FALLS_BACK:
                 raise
@@ -85,20 +85,33 @@ def make_engine(plan: BuildPlan, services: Services, stepper: Stepper, *, thread
     raise AssertionError("a plan has at least one backend")
 
 
+def _tell_of_site(plan: BuildPlan, backend: PlannedBackend, stepper: Stepper) -> None:
+    """Which builder serves and why, and what is known to go wrong there."""
+    availability = backend.availability
+    if availability is None:
+        return
+    if availability.builder is not None:
+        stepper.tell(StepNote(plan.target.name, "build", f"builder {availability.builder}: {availability.why_builder}"))
+    for sentence in availability.known_issues:
+        stepper.tell(Warned(plan.target.name, f"known issue: {sentence}"))
+
+
 def prove(plan: BuildPlan, candidate: Candidate, stepper: Stepper, options: BuildOptions, *, threads: int) -> Proof:
     """Compare the engine with the reference and measure it, as far as it runs here."""
     engine = candidate.engine
     availability = engine.backend.availability
     assert availability is not None
-    if not availability.can_run:
-        stepper.tell(StepFinished(plan.target.name, "validate", 0.0, False, f"not run: {availability.why_not}"))
-        return Proof(None, {}, None, None, None, why_not=availability.why_not or "the device is not here")
     evaluation = None
     if plan.config.data.evaluation is not None:
         evaluation = read_data(plan, stepper, "evaluation", candidate.prepared.reference.signature)
         calibration = candidate.prepared.calibration
         if calibration and (warning := overlap(calibration.feeds, evaluation.feeds)):
             stepper.tell(Warned(plan.target.name, warning))
+    if not availability.can_run:
+        golden = stepper.run(_golden(plan, candidate, evaluation, threads=threads))
+        stepper.tell(StepFinished(plan.target.name, "validate", 0.0, False, f"not run: {availability.why_not}"))
+        why_not = availability.why_not or "the device is not here"
+        return Proof(None, {}, golden.directory, None, evaluation, why_not=why_not, prove_by=availability.fix)
     key = measurement_key(engine.digest, candidate.prepared.reference.digest, dict(engine.backend.options), threads)
     before = time.time()
     entry = stepper.run(_validation(plan, candidate, evaluation, stepper, options, threads=threads))
@@ -159,6 +172,34 @@ def _validation(
     )  # fmt: skip
 
 
+def _golden(plan: BuildPlan, candidate: Candidate, evaluation: DataState | None, *, threads: int) -> StepRequest:
+    """What the device will check itself with, where only the reference runs here."""
+    engine, prepared = candidate.engine, candidate.prepared
+    min_cosine = plan.target.budget.min_cosine
+    return StepRequest(
+        name="golden",
+        task="golden",
+        parts={
+            "reference": prepared.reference.digest,
+            "signature": engine.signature.to_json(),
+            "precision": engine.precision,
+            "evaluation": evaluation.digest if evaluation else None,
+            "min_cosine": min_cosine,
+            "fixed_inputs": dict(prepared.fixed_inputs),
+        },
+        make=lambda folder: GoldenTask(
+            reference=prepared.reference.file(),
+            signature=engine.signature,
+            precision=engine.precision,
+            directory=folder,
+            threads=threads,
+            evaluation=evaluation.request if evaluation else None,
+            min_cosine=min_cosine,
+            fixed_inputs=dict(prepared.fixed_inputs),
+        ),
+    )
+
+
 def _measuring(
     plan: BuildPlan, candidate: Candidate, golden: Path, stepper: Stepper, options: BuildOptions, *, threads: int
 ) -> MeasureTask:
@@ -186,7 +227,8 @@ def engine_file(plan: BuildPlan, engine: BuiltEngine, *, threads: int) -> Engine
         precision=engine.precision,
         signature=engine.signature,
         threads=threads,
-        facts=dict(plan.target.facts),
+        site=engine.backend.site,
+        facts=dict(engine.facts),
     )
 
 

@@ -54,7 +54,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What validation and measurement found; all None where the engine cannot run here."""
+    """What validation and measurement found; all None but the golden folder where the engine cannot run here.
+
+    Attributes:
+        golden: folder of golden inputs and outputs, made by the engine, or by the reference where it cannot run.
+        why_not: why the engine did not run.
+        prove_by: what would prove it, as a command where there is one.
+    """
 
     comparison: Comparison | None
     evidence: Mapping[str, Any]
@@ -62,3 +68,4 @@ class Proof:
     measurement: Measurement | None
     evaluation: DataState | None
     why_not: str | None = None
+    prove_by: str | None = None

@@ -269,11 +269,10 @@ def ask_support(
         StepRequest(
             name="supports",
             task="supports",
-            parts={**_identity(backend), "input": model.digest, "signature": model.signature.to_json(),
-                   "facts": dict(plan.target.facts)},
-            make=lambda folder: SupportTask(_plug(backend), model.file(), threads, dict(plan.target.facts)),
+            parts=_engine_parts(backend, model),
+            make=lambda folder: SupportTask(_backend_plug(backend), model.file(), threads),
         )
-    )  # fmt: skip
+    )
     result = entry.result
     return Verdict(
         accelerator=str(result["accelerator"]),
@@ -329,16 +328,14 @@ def build_engine(
     plan: BuildPlan, backend: PlannedBackend, model: ModelState, stepper: Stepper, *, threads: int
 ) -> BuiltEngine:
     """The engine, from the cache or built now."""
-    facts = dict(plan.target.facts)
     entry = stepper.run(
         StepRequest(
             name="build",
             task="build",
-            parts={**_identity(backend), "input": model.digest, "signature": model.signature.to_json(),
-                   "facts": facts},
-            make=lambda folder: BuildTask(_plug(backend), model.file(), folder, threads, facts),
+            parts=_engine_parts(backend, model),
+            make=lambda folder: BuildTask(_backend_plug(backend), model.file(), folder, threads),
         )
-    )  # fmt: skip
+    )
     result = entry.result
     return BuiltEngine(
         backend=backend,
@@ -358,6 +355,23 @@ def _samples(plan: BuildPlan) -> DataRequest | None:
 
 def _plug(row: Planned) -> Plug:
     return Plug(row.loader, dict(row.options))
+
+
+def _backend_plug(backend: PlannedBackend) -> Plug:
+    return Plug(backend.loader, dict(backend.options), backend.site)
+
+
+def _engine_parts(backend: PlannedBackend, model: ModelState) -> dict[str, Any]:
+    """What an engine depends on. Not the host's name: an equal device elsewhere would build the same."""
+    availability = backend.availability
+    return {
+        **_identity(backend),
+        "input": model.digest,
+        "signature": model.signature.to_json(),
+        "facts": dict(backend.site.facts),
+        "builder": availability.builder if availability else None,
+        "device": dict(availability.device) if availability else {},
+    }
 
 
 def _identity(row: Planned) -> dict[str, Any]:

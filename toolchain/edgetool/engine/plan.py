@@ -8,15 +8,15 @@ from typing import Any
 
 import pydantic
 
-from edgetool.backends.base import Availability, Backend
+from edgetool.backends.base import HERE, Availability, Backend, Site
 from edgetool.config.mistakes import error_from
 from edgetool.config.options import check_target_options
 from edgetool.config.result import Config, ResolvedTarget
 from edgetool.config.schema import ModelTable
 from edgetool.config.translate import refusal
 from edgetool.engine.source import resolve_source
-from edgetool.engine.survey import Survey, survey
-from edgetool.errors import ConfigError, EdgetoolError, UnavailableError
+from edgetool.engine.survey import BackendQuestion, Survey, survey
+from edgetool.errors import ConfigError, DeviceError, EdgetoolError, UnavailableError
 from edgetool.importers.base import Importer, ImportRequest, Source
 from edgetool.passes.base import Pass, PassOptions
 from edgetool.plugin.loading import load_class
@@ -66,6 +66,7 @@ class PlannedBackend(Planned):
     availability: Availability | None = None
     failure: EdgetoolError | None = None
     deterministic: bool = True
+    site: Site = HERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,13 @@ class BuildPlan:
             "passes": [row(item) for item in self.passes],
             "legalize": "if the backend refuses the model and names a pass that would cure it, that pass runs once",
             "build": [
-                {**row(item), "available": item.failure is None, "why_not": item.failure and item.failure.message}
+                {
+                    **row(item),
+                    "available": item.failure is None,
+                    "why_not": item.failure and item.failure.message,
+                    "builder": item.availability and item.availability.builder,
+                    "why_builder": item.availability and item.availability.why_builder,
+                }
                 for item in self.backends
             ],
             "budget": self.target.budget.model_dump(exclude_none=True),
@@ -268,22 +275,17 @@ def _plan_backends(
 def plan_backend(target: ResolvedTarget, name: str, plugins: Plugins, *, where: str) -> PlannedBackend:
     """Resolve one backend of a target; a missing or unusable one comes back with its `failure` set."""
     table = f"{where[:-1]}.{name}]" if where.endswith("]") else where
+    site = Site(target.builder.kind, target.builder.host, dict(target.facts))
     try:
         info = _find_backend(plugins, name, where)
         kind: type[Backend[Any]] = load_class(info, Backend)
         options = _validated(kind.Options, target.options_of(name), where=table).model_dump(mode="json")
-        seen = _surveyed(info, kind.tools(), target.builder.python, where=where, backend_options=options)
+        seen = _surveyed(
+            info, kind.tools(), target.builder.python, where=where, question=BackendQuestion(options, site)
+        )
     except UnavailableError as error:
         return PlannedBackend(name, "", 0, {}, "", {}, failure=error)
     availability = seen.availability
-    failure = None
-    if availability is not None and not availability.can_build:
-        failure = UnavailableError(
-            "backend-unusable",
-            f"backend {name!r} cannot build here: {availability.why_not}",
-            where=where,
-            hint=availability.fix,
-        )
     return PlannedBackend(
         name=info.name,
         loader=info.loader,
@@ -292,9 +294,19 @@ def plan_backend(target: ResolvedTarget, name: str, plugins: Plugins, *, where: 
         provider=_provider(plugins, "backends", info.name),
         tools=seen.versions,
         availability=availability,
-        failure=failure,
+        failure=_cannot_build(availability, name, where) if availability else None,
         deterministic=kind.deterministic,
+        site=site,
     )
+
+
+def _cannot_build(availability: Availability, name: str, where: str) -> EdgetoolError | None:
+    if availability.can_build:
+        return None
+    why, fix = availability.why_not or "it does not say why", availability.fix
+    if availability.device_error:
+        return DeviceError(availability.device_error, why, where=where, hint=fix)
+    return UnavailableError("backend-unusable", f"backend {name!r} cannot build here: {why}", where=where, hint=fix)
 
 
 def _find_backend(plugins: Plugins, name: str, where: str) -> BackendInfo:
@@ -315,10 +327,10 @@ def _surveyed(
     python: str | None,
     *,
     where: str,
-    backend_options: Mapping[str, Any] | None = None,
+    question: BackendQuestion | None = None,
 ) -> Survey:
     """What the target's interpreter has. Raises `UnavailableError` where a requirement is missing."""
-    found = survey(info, tools, python=python, backend_options=backend_options)
+    found = survey(info, tools, python=python, backend=question)
     if found.missing:
         place = f" for {python}" if python else ""
         raise UnavailableError(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgetool.artifact import Facts
 from edgetool.backends.base import Evidence, NodeEvidence
 from edgetool.engine.desk import EngineFile, TensorsAt
 from edgetool.engine.isolate import Answer, Child
@@ -24,7 +25,9 @@ class RemoteRunner(Runner):
     def __init__(self, child: Child, file: EngineFile, workspace: Path) -> None:
         self._child = child
         self._path = workspace / "tensors"
-        self.signature = signature_from_json(self._call("open", file)["signature"])
+        opened = self._call("open", file)
+        self.signature = signature_from_json(opened["signature"])
+        self.elsewhere = opened["elsewhere"]
 
     def infer(self, feeds: Feeds) -> dict[str, np.ndarray[Any, Any]]:
         answer = self._call("infer", self._at(feeds, 1))
@@ -35,8 +38,14 @@ class RemoteRunner(Runner):
         seconds: list[float] = self._call("time", self._at(feeds, runs))["seconds"]
         return seconds
 
+    def conditions(self) -> Facts:
+        return dict(self._call("conditions", None))
+
     def peak_memory(self) -> int:
-        """Bytes of the child's largest resident set so far, its interpreter and runtime included."""
+        """Bytes of the child's largest resident set so far, its interpreter and runtime included.
+
+        Where the engine runs elsewhere, bytes of the engine there.
+        """
         return int(self._call("memory", None)["peak"])
 
     def evidence(self) -> Evidence:

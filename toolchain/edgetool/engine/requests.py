@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgetool.artifact import Model
+from edgetool.backends.base import Site
 from edgetool.config.schema import PreprocessTable
 from edgetool.engine.records import adapter
 from edgetool.signature import Signature
@@ -30,10 +31,11 @@ class DataRequest:
 
 @dataclass(frozen=True, slots=True)
 class Plug:
-    """A plugin's class and its options."""
+    """A plugin's class and its options; for a backend, its site too."""
 
     loader: str
     options: dict[str, Any]
+    site: Site | None = None
 
 
 @dataclass(frozen=True, slots=True)

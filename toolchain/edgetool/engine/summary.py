@@ -79,7 +79,8 @@ def unproven(plan: BuildPlan, candidate: Candidate, proof: Proof) -> Iterator[Fi
             f"which proves nothing for {name}",
         )
     if proof.comparison is None:
-        yield Finding("unproven", "not-run", f"built, but not run: {proof.why_not}")
+        how = f"; to prove it: {proof.prove_by}" if proof.prove_by else ""
+        yield Finding("unproven", "not-run", f"built, but not run: {proof.why_not}{how}")
     elif (found := stand_in(candidate)) and not candidate.refused:
         yield Finding("unproven", "stand-in", f"ran on {found}, a stand-in; proves nothing for {name}'s own device")
 

@@ -14,13 +14,22 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgetool.backends.base import Availability, Backend
+from edgetool.backends.base import HERE, Availability, Backend, Site
+from edgetool.engine.records import adapter
 from edgetool.errors import UnavailableError
 from edgetool.plugin.loading import load_object
 from edgetool.plugin.manager import missing_requirements
 from edgetool.plugin.records import Info
 
 _PATIENCE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class BackendQuestion:
+    """What a backend's probe is to be asked about: its validated options, and its site."""
+
+    options: Mapping[str, Any]
+    site: Site = HERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +47,31 @@ class Survey:
     availability: Availability | None = None
 
 
-def survey(
-    info: Info, tools: Collection[str], *, python: str | None, backend_options: Mapping[str, Any] | None = None
-) -> Survey:
+def survey(info: Info, tools: Collection[str], *, python: str | None, backend: BackendQuestion | None = None) -> Survey:
     """Ask this interpreter, or the one that a target names.
 
     Args:
         info: whose requirements are looked for.
         tools: distributions whose versions are wanted.
         python: another interpreter, or None for this one.
-        backend_options: validated; given when the record is a backend that is to be probed.
+        backend: given when the record is a backend that is to be probed.
 
     Raises:
         UnavailableError: the other interpreter does not start, or has no edgetool.
     """
     if python is None:
-        return _look(info, tools, backend_options)
+        return _look(info, tools, backend)
     question = {
         "info": [info.name, info.summary, info.loader, list(info.requires)],
         "tools": sorted(tools),
-        "backend_options": backend_options,
+        "backend": asdict(backend) if backend else None,
     }
     answer = _ask(python, question)
     availability = answer["availability"]
     return Survey(
-        tuple(answer["missing"]), answer["versions"], Availability(**availability) if availability is not None else None
+        tuple(answer["missing"]),
+        answer["versions"],
+        adapter(Availability).validate_python(availability) if availability is not None else None,
     )
 
 
@@ -85,12 +94,12 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _look(info: Info, tools: Collection[str], backend_options: Mapping[str, Any] | None) -> Survey:
+def _look(info: Info, tools: Collection[str], backend: BackendQuestion | None) -> Survey:
     missing = missing_requirements(info)
     availability = None
-    if backend_options is not None and not missing:
+    if backend is not None and not missing:
         kind: type[Backend[Any]] = load_object(info.loader, Backend, what=info.name)
-        availability = kind(kind.Options.model_validate(dict(backend_options))).probe()
+        availability = kind(kind.Options.model_validate(dict(backend.options)), backend.site).probe()
     return Survey(missing, tool_versions(tools), availability)
 
 
@@ -122,7 +131,8 @@ def main(question: str) -> str:
     asked = json.loads(question)
     name, summary, loader, requires = asked["info"]
     info = Info(name, summary, loader, tuple(requires))
-    return json.dumps(asdict(_look(info, asked["tools"], asked["backend_options"])))
+    backend = adapter(BackendQuestion).validate_python(asked["backend"]) if asked["backend"] else None
+    return json.dumps(asdict(_look(info, asked["tools"], backend)))
 
 
 if __name__ == "__main__":

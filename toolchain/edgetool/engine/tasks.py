@@ -9,9 +9,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from edgetool.artifact import Engine, JsonValue
+from edgetool.artifact import Engine
 from edgetool.backends.base import Backend
 from edgetool.context import BuildContext, ImportContext, PassContext
 from edgetool.engine.desk import Handler, Result, Talk, handler
@@ -20,10 +20,12 @@ from edgetool.engine.requests import DataRequest, ModelFile, Plug
 from edgetool.engine.samples import LazySamples, open_data
 from edgetool.engine.trial import (
     BenchTask,
+    GoldenTask,
     MeasureTask,
     SelfTestTask,
     ValidateTask,
     run_bench,
+    run_golden,
     run_measure,
     run_self_test,
     run_validate,
@@ -33,9 +35,6 @@ from edgetool.importers.base import Importer, ImportRequest, Source
 from edgetool.passes.base import Pass
 from edgetool.plugin.loading import load_object
 from edgetool.signature import Signature
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,6 @@ class SupportTask:
     plug: Plug
     model: ModelFile
     threads: int
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,6 @@ class BuildTask:
     model: ModelFile
     directory: Path
     threads: int
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def run_import(task: ImportTask, talk: Talk) -> Result:
@@ -191,7 +188,7 @@ def run_pass(task: PassTask, talk: Talk) -> Result:
 
 def run_support(task: SupportTask, talk: Talk) -> Result:
     backend = _make(task.plug, Backend)
-    support = backend.supports(task.model.model(), _build_context(task.threads, task.facts, talk))
+    support = backend.supports(task.model.model(), _build_context(task.threads, talk))
     return {
         "accelerator": support.accelerator,
         "accepted": support.accepted,
@@ -203,7 +200,7 @@ def run_support(task: SupportTask, talk: Talk) -> Result:
 
 def run_build(task: BuildTask, talk: Talk) -> Result:
     backend = _make(task.plug, Backend)
-    engine = backend.build(task.model.model(), task.directory, _build_context(task.threads, task.facts, talk))
+    engine = backend.build(task.model.model(), task.directory, _build_context(task.threads, talk))
     if engine.directory != task.directory or not engine.path.is_file():
         raise _broken_promise(engine.backend, f"its engine's file {engine.entry!r} is not in the build folder")
     return engine_json(engine)
@@ -232,13 +229,14 @@ def directory_digest(directory: Path) -> str:
     return digest.hexdigest()
 
 
-def _build_context(threads: int, facts: Mapping[str, JsonValue], talk: Talk) -> BuildContext:
-    return BuildContext(threads=threads, facts=facts, progress=talk.progress, note=talk.note)
+def _build_context(threads: int, talk: Talk) -> BuildContext:
+    return BuildContext(threads=threads, progress=talk.progress, note=talk.note)
 
 
 def _make(plug: Plug, base: type[Any]) -> Any:
     kind = load_object(plug.loader, base, what=plug.loader)
-    return kind(kind.Options.model_validate(plug.options))
+    options = kind.Options.model_validate(plug.options)
+    return kind(options) if plug.site is None else kind(options, plug.site)
 
 
 def _shape_of(signature: Signature) -> object:
@@ -268,6 +266,7 @@ TASKS: Mapping[str, Handler] = {
     "supports": handler(SupportTask, run_support),
     "build": handler(BuildTask, run_build),
     "validate": handler(ValidateTask, run_validate),
+    "golden": handler(GoldenTask, run_golden),
     "measure": handler(MeasureTask, run_measure),
     "self-test": handler(SelfTestTask, run_self_test),
     "bench": handler(BenchTask, run_bench),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetool.config.schema import BudgetTable
-from edgetool.engine.desk import EngineFile, Result, Talk, time_runs
+from edgetool.engine.desk import EngineFile, Result, Talk
 from edgetool.engine.isolate import Children, Limits
 from edgetool.engine.reference import open_reference
 from edgetool.engine.remote import RemoteRunner
@@ -74,6 +74,26 @@ class MeasureTask:
     memory: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class GoldenTask:
+    """Golden inputs and outputs for an engine that cannot run here: the outputs are the reference's.
+
+    Attributes:
+        signature: of the engine, at whose shape to tune for the inputs are made.
+        precision: of the engine; how far a device may be from the reference follows from it.
+        min_cosine: the declared budget, which takes the place of that.
+    """
+
+    reference: ModelFile
+    signature: Signature
+    precision: str
+    directory: Path
+    threads: int
+    evaluation: DataRequest | None
+    min_cosine: float | None
+    fixed_inputs: dict[str, Any] = field(default_factory=dict)
+
+
 class CompletedRunner(Runner):
     """The reference of a specialised engine: it still has the inputs that were fixed, and gets their values here."""
 
@@ -93,7 +113,7 @@ class CompletedRunner(Runner):
 
     def time(self, feeds: Feeds, runs: int) -> list[float]:
         """Seconds of each of `runs` inferences."""
-        return time_runs(self._inner, {**feeds, **self._fixed}, runs)
+        return self._inner.time({**feeds, **self._fixed}, runs)
 
     def close(self) -> None:
         self._inner.close()
@@ -148,6 +168,25 @@ def run_validate(task: ValidateTask, talk: Talk) -> Result:
         "evidence": {"precisions": evidence.precision_counts(), "unfused": list(evidence.unfused)},
         "files": [] if metric is None else [str(path) for path in metric.files],
     }
+
+
+def run_golden(task: GoldenTask, talk: Talk) -> Result:
+    """Write what a device checks itself with, as far as that can be known without it."""
+    from edgetool.bundle.golden import write_golden
+    from edgetool.validate.tolerance import golden_cosine
+
+    data: Dataset | None = None
+    if task.evaluation is not None:
+        data = open_data(task.evaluation, task.signature, talk.desk, fixed=task.fixed_inputs)
+    feeds = golden_feeds(task.signature, data)
+    with (
+        open_reference(task.reference.path, task.threads) as opened,
+        CompletedRunner(opened, task.fixed_inputs) as reference,
+    ):
+        outputs = reference.infer(feeds)
+    wanted = golden_cosine(task.precision) if task.min_cosine is None else task.min_cosine
+    write_golden(task.directory, feeds, outputs, made_by="reference", min_cosine=wanted)
+    return {"made_by": "reference", "min_cosine": wanted}
 
 
 def run_measure(task: MeasureTask, talk: Talk) -> Result:

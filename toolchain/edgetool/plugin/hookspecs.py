@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pluggy
 
-from edgetool.plugin.records import BackendInfo, ImporterInfo, PassInfo
+from edgetool.plugin.records import BackendInfo, FileInfo, ImporterInfo, PassInfo
 
 hookspec = pluggy.HookspecMarker("edgetool")
 
@@ -42,4 +42,15 @@ def edgetool_backends() -> list[BackendInfo]:  # type: ignore[empty-body] # plug
         @hookimpl
         def edgetool_backends():
             return [BackendInfo("tvm", "Apache TVM", "my_plugin.backend:Tvm", requires=("tvm",))]
+    """
+
+
+@hookspec
+def edgetool_files() -> list[FileInfo]:  # type: ignore[empty-body] # pluggy never calls the spec
+    """Files: what `edgetool inspect` can describe besides ONNX and bundles.
+
+    Example:
+        @hookimpl
+        def edgetool_files():
+            return [FileInfo("tvm-module", "TVM modules", "my_plugin.module:describe", suffixes=(".tvm",))]
     """

@@ -13,13 +13,18 @@ import pluggy
 
 from edgetool.errors import ConfigError, UnavailableError
 from edgetool.plugin import hookspecs
-from edgetool.plugin.records import BackendInfo, ImporterInfo, Info, PassInfo
+from edgetool.plugin.records import BackendInfo, FileInfo, ImporterInfo, Info, PassInfo
 
 GROUP = "edgetool"
 """Entry-point group that plugins register in."""
 
 _PREFIX = "edgetool_"
-_KINDS: Mapping[str, type[Info]] = {"importers": ImporterInfo, "passes": PassInfo, "backends": BackendInfo}
+_KINDS: Mapping[str, type[Info]] = {
+    "importers": ImporterInfo,
+    "passes": PassInfo,
+    "backends": BackendInfo,
+    "files": FileInfo,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class Plugins:
     importers: Mapping[str, ImporterInfo]
     passes: Mapping[str, PassInfo]
     backends: Mapping[str, BackendInfo]
+    files: Mapping[str, FileInfo]
     providers: tuple[Provider, ...]
     conflicts: Mapping[str, tuple[str, ...]]
 
@@ -136,6 +142,7 @@ def load_plugins() -> Plugins:
         importers=only("importers"),  # type: ignore[arg-type] # `_records` checked the kind of each record
         passes=only("passes"),  # type: ignore[arg-type]
         backends=only("backends"),  # type: ignore[arg-type]
+        files=only("files"),  # type: ignore[arg-type]
         providers=tuple(providers),
         conflicts=conflicts,
     )

@@ -20,7 +20,7 @@ class Info:
     Attributes:
         name: what targets.toml calls it.
         summary: one line for `edgetool plugins`.
-        loader: `module:Class`, imported only when it is used.
+        loader: `module:name` of what does the work, imported only when it is used.
         requires: import names that must be found for it to be usable, e.g. `("onnxruntime",)`.
         extra: the extra of `pip install 'edgetool[extra]'` that brings them, or None.
     """
@@ -53,3 +53,17 @@ class ImporterInfo(Info):
 
     suffixes: tuple[str, ...] = ()
     factories: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileInfo(Info):
+    """A kind of file that `edgetool inspect` can describe; `loader` names a function, not a class.
+
+    The function takes the path of a file and returns an `edgetool.description.Description`, or None when the first
+    bytes of the file are those of something else. It must be quick and import nothing heavy before it knows.
+
+    Attributes:
+        suffixes: file name endings that such files have, e.g. `(".engine",)`.
+    """
+
+    suffixes: tuple[str, ...] = ()

@@ -33,18 +33,24 @@ def comparison_text(comparison: Comparison) -> str:
 
 
 def latency_text(latency: Latency) -> str:
-    """Both sides' percentiles, and whether the engine pays here."""
-    rows = [_timing(name, side) for name, side in (("engine", latency.engine), ("reference", latency.reference))]
-    ratio = f"{latency.speedup:.2f}x (±{latency.speedup_spread:.0%})"
-    pays = {
-        "faster": f"{ratio} as fast as float here",
-        "slower": f"slower than float here: {ratio}",
-        "no difference": f"no faster than float here, as far as this measurement tells: {ratio}",
-    }
-    lines = [table(rows, headers=("", "p50", "p90", "p99", "runs", "spread")), pays[latency.verdict]]
+    """Both sides' percentiles, and whether the engine pays here; of one side alone its percentiles."""
+    sides = (("engine", latency.engine), ("reference", latency.reference))
+    rows = [_timing(name, side) for name, side in sides if side is not None]
+    lines = [table(rows, headers=("", "p50", "p90", "p99", "runs", "spread")), _pays(latency)]
     if not latency.settled:
         lines.append(f"the windows did not agree within {latency.seconds:.2g} s; --latency-time measures longer")
     return "\n".join(lines)
+
+
+def _pays(latency: Latency) -> str:
+    if latency.verdict is None:
+        return "measured on the device, where the float reference does not run"
+    ratio = f"{latency.speedup:.2f}x (±{latency.speedup_spread:.0%})"
+    return {
+        "faster": f"{ratio} as fast as float here",
+        "slower": f"slower than float here: {ratio}",
+        "no difference": f"no faster than float here, as far as this measurement tells: {ratio}",
+    }[latency.verdict]
 
 
 def verdicts_text(verdicts: Iterable[Verdict]) -> str:

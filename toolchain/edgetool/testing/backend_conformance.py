@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from edgetool.artifact import Engine, Facts, Model
-from edgetool.backends.base import AnyBackend, Availability, Evidence
+from edgetool.backends.base import AnyBackend, Availability, Evidence, Site
 from edgetool.context import BuildContext
 from edgetool.errors import EdgetoolError
 from edgetool.graph import load
@@ -102,11 +102,11 @@ class BackendConformance:
 
     def subject(self) -> AnyBackend:
         """The backend with its options."""
-        return self.backend(self.backend.Options(**self.options))
+        return self.backend(self.backend.Options(**self.options), Site(facts=self.facts))
 
     def context(self) -> BuildContext:
         """What the framework would lend it."""
-        return BuildContext(threads=1, facts=self.facts)
+        return BuildContext(threads=1)
 
     def build(self, model: Model, directory: Path) -> Engine:
         """Build as the framework does, into a new empty folder."""

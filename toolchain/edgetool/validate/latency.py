@@ -1,4 +1,4 @@
-"""How long one inference takes, engine and reference in turns, until the measurement agrees with itself."""
+"""How long one inference takes: engine and reference in turns, or an engine alone on a device of its own."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ MIN_WINDOWS = 3
 AGREE_WINDOWS = 5
 AGREE_WITHIN = 0.02
 """It is enough when the medians of this many latest windows, of both sides, lie this close together."""
+
+ALONE_WINDOWS = 5
+"""Windows at most on a device of its own: there each costs a connection and a start of the runtime, too."""
 
 Pays: TypeAlias = Literal["faster", "slower", "no difference"]
 
@@ -66,27 +69,30 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Engine and reference, measured in turns.
+    """Engine and reference, measured in turns; or the engine alone, where it runs on another machine.
 
     Attributes:
         engine: its timing.
-        reference: the float model's timing on the same feeds.
-        speedup: reference over engine: the median over pairs of neighbouring windows.
+        reference: the float model's timing on the same feeds. None where the engine runs on a device and the
+            reference cannot: the times of two machines say nothing about the two models.
+        speedup: reference over engine: the median over pairs of neighbouring windows. None without a reference.
         speedup_spread: as `Timing.spread`, of the pairs' ratios.
         settled: the windows agreed before the time was up.
         seconds: how long the measurement took.
     """
 
     engine: Timing
-    reference: Timing
-    speedup: float
-    speedup_spread: float
+    reference: Timing | None
+    speedup: float | None
+    speedup_spread: float | None
     settled: bool
     seconds: float
 
     @property
-    def verdict(self) -> Pays:
-        """Whether the engine pays here, beyond what the measurement scatters."""
+    def verdict(self) -> Pays | None:
+        """Whether the engine pays here, beyond what the measurement scatters; None where there is nothing to compare."""
+        if self.speedup is None or self.speedup_spread is None:
+            return None
         if self.speedup * (1 + self.speedup_spread) < 1:
             return "slower"
         return "faster" if self.speedup * (1 - self.speedup_spread) > 1 else "no difference"
@@ -94,7 +100,7 @@ class Latency:
     def to_json(self) -> dict[str, JsonValue]:
         return {
             "engine": self.engine.to_json(),
-            "reference": self.reference.to_json(),
+            "reference": self.reference.to_json() if self.reference else None,
             "speedup": rounded(self.speedup),
             "speedup_spread": rounded(self.speedup_spread),
             "verdict": self.verdict,
@@ -148,6 +154,30 @@ def measure(
     )
 
 
+def measure_alone(
+    engine: Timed, feeds: Feeds, *, seconds: float = 0.5, clock: Callable[[], float] = time.perf_counter
+) -> Latency:
+    """Time an engine that runs on a machine of its own, in few calls with many runs each.
+
+    A first call warms up and tells how many runs fit into a window, a fifth of the time. Three windows at least,
+    five at most: it ends as soon as the latest three agree within 2 %.
+
+    Args:
+        engine: what was built, with the device's own clock behind `time`.
+        feeds: the inputs.
+        seconds: how long the device is to infer, not counting the way there.
+        clock: seconds from any start.
+    """
+    start = clock()
+    runs = _runs_within(seconds / ALONE_WINDOWS, min(engine.time(feeds, 2)))
+    windows: list[list[float]] = []
+    settled = False
+    while len(windows) < MIN_WINDOWS or (len(windows) < ALONE_WINDOWS and not settled):
+        windows.append(engine.time(feeds, runs))
+        settled = _agree(windows, latest=MIN_WINDOWS)
+    return Latency(timing(windows), None, None, None, settled, clock() - start)
+
+
 def timing(windows: Sequence[Sequence[float]]) -> Timing:
     """Percentiles over all runs of all windows, and the spread between windows."""
     all_runs = sorted(run for window in windows for run in window)
@@ -176,13 +206,17 @@ def _runs_a_window(side: Timed, feeds: Feeds, seconds: float, clock: Callable[[]
     fastest = min(side.time(feeds, 2))
     while clock() - start < seconds / 10:
         fastest = min(fastest, *side.time(feeds, 1))
-    return max(1, round(seconds / WINDOWS / max(fastest, 1e-9)))
+    return _runs_within(seconds / WINDOWS, fastest)
 
 
-def _agree(windows: Sequence[Sequence[float]]) -> bool:
-    if len(windows) < AGREE_WINDOWS:
+def _runs_within(seconds: float, fastest: float) -> int:
+    return max(1, round(seconds / max(fastest, 1e-9)))
+
+
+def _agree(windows: Sequence[Sequence[float]], *, latest: int = AGREE_WINDOWS) -> bool:
+    if len(windows) < latest:
         return False
-    medians = [statistics.median(window) for window in windows[-AGREE_WINDOWS:]]
+    medians = [statistics.median(window) for window in windows[-latest:]]
     return max(medians) - min(medians) <= AGREE_WITHIN * statistics.median(medians)
 
 

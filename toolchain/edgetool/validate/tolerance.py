@@ -53,6 +53,11 @@ SAME = Tolerance(min_sqnr_db=60.0, min_cosine=0.99999, max_gain_error=0.005, min
 """Float arithmetic in another order, or with half the bits."""
 
 
+def golden_cosine(precision: str) -> float:
+    """What outputs of an engine of this precision reach at least against the float reference's golden ones."""
+    return {"float32": 0.9999, "float16": 0.999}.get(precision, 0.99)
+
+
 def tolerance_of(precision: str) -> Tolerance:
     """What a sound engine of this precision keeps, measured on networks of several kinds.
 
