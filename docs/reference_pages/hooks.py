@@ -27,7 +27,7 @@ def page() -> str:
     for name, hook in inspect.getmembers(hookspecs, inspect.isfunction):
         if name.startswith("edgetool_"):
             lines += _hook(name, hook)
-    for kind in (records.BackendInfo, records.PassInfo, records.ImporterInfo):
+    for kind in (records.BackendInfo, records.PassInfo, records.ImporterInfo, records.FileInfo):
         lines += _record(kind)
     return "\n".join(lines)
 

@@ -111,7 +111,7 @@ def read_header(path: Path) -> PlanHeader:
     if product is None:
         raise _not_an_engine(path, size, prefix)
     if len(head) < _HEADER:
-        raise truncated_engine(path, f"it ends after {len(head)} bytes, inside its header")
+        raise _truncated(path, f"it ends after {len(head)} bytes, inside its header")
     serialization = int.from_bytes(head[4:8], "little")
     known = serialization == 0
     return PlanHeader(
@@ -124,14 +124,20 @@ def read_header(path: Path) -> PlanHeader:
     )
 
 
+def truncation(header: PlanHeader, path: Path) -> IntegrityError | None:
+    """The error `truncated-engine` for a plan that is known to lack bytes, else None."""
+    if not header.truncated:
+        return None
+    return _truncated(path, f"{header.size} of {header.declared_size} bytes are there")
+
+
 def require_whole(header: PlanHeader, path: Path) -> None:
     """Refuse a plan that is known to lack bytes. Raises IntegrityError `truncated-engine`."""
-    if header.truncated:
-        raise truncated_engine(path, f"{header.size} of {header.declared_size} bytes are there")
+    if error := truncation(header, path):
+        raise error
 
 
-def truncated_engine(path: Path, what: str) -> IntegrityError:
-    """The error for a plan of which the end is missing."""
+def _truncated(path: Path, what: str) -> IntegrityError:
     return IntegrityError(
         "truncated-engine",
         f"the engine is cut off: {what}",
