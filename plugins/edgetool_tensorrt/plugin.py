@@ -22,7 +22,7 @@ def edgetool_files() -> list[FileInfo]:
     return [
         FileInfo(
             name="tensorrt-engine",
-            summary="engines of TensorRT and TensorRT-RTX",
+            summary="TensorRT and TensorRT-RTX engines",
             loader="edgetool_tensorrt.plan_description:describe",
             suffixes=(".engine", ".plan", ".trt"),
         )
