@@ -63,3 +63,9 @@ def test_verdicts() -> None:
     assert text.splitlines()[1].split() == ["max_drop", "1", "%", "0.4", "%", "held"]
     assert text.endswith("12 ms  -         unverified (not measured)")
     assert verdicts_text([]) == "no budgets declared"
+
+
+def test_a_latency_measured_on_a_device_has_one_side() -> None:
+    side = Timing(300, 0.0042, 0.005, 0.006, 0.007, 0.03)
+    text = latency_text(Latency(side, None, None, None, settled=True, seconds=9.0))
+    assert [line.split()[0] for line in text.splitlines()[1:]] == ["engine", "measured"]

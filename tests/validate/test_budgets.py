@@ -153,3 +153,13 @@ def test_enforce_puts_failures_before_budgets_before_what_is_unproven() -> None:
     assert unproved.value.exit_code == 9
     assert str(unproved.value.hint).startswith("measure on the device; or accept")
     enforce((held, unproven), (), target="ort", allow_unverified=True)
+
+
+def test_a_speedup_over_a_reference_that_cannot_run_on_the_device_is_unverified() -> None:
+    side = Timing(300, 0.010, 0.011, 0.012, 0.013, 0.01)
+    alone = Latency(side, None, None, None, settled=True, seconds=9.0)
+    verdict = one({"min_speedup": 2.0}, latency=alone)
+    assert (verdict.status, verdict.measured) == ("unverified", None)
+    assert "on its device" in str(verdict.reason)
+    assert "latency_p50" in str(verdict.fix)
+    assert one({"latency_p50": "12ms"}, latency=alone).status == "held"

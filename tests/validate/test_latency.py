@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgetool.validate.latency import measure, percentile, timing
+from edgetool.validate.latency import measure, measure_on_device, percentile, timing
 
 
 class Clock:
@@ -97,3 +97,43 @@ def test_spread_leaves_out_the_most_distant_fifth() -> None:
     windows = [[1.0], [1.0], [1.01], [0.99], [5.0]]
     assert timing(windows).spread == pytest.approx(0.01)
     assert timing(windows).longest == 5.0
+
+
+def on_device(engine: Callable[[int], float], *more: Callable[[int], float]) -> tuple:
+    """Calls that each cost five seconds besides their inferences."""
+    clock, log = Clock(), []
+
+    class Far(Fake):
+        def time(self, feeds: object, runs: int) -> list[float]:
+            clock.now += 5
+            return super().time(feeds, runs)
+
+    sides = [Far(clock, log, f"{index}", seconds) for index, seconds in enumerate((engine, *more))]
+    return measure_on_device(sides[0], {}, against=sides[1] if more else None, seconds=0.5, clock=clock), log
+
+
+def test_a_device_is_asked_few_times_for_many_runs_and_compared_with_nothing() -> None:
+    found, log = on_device(lambda i: 0.001)
+    assert len(log) == 4, "one call to warm up, three windows"
+    assert found.engine.runs == 300
+    assert found.settled
+    assert (found.reference, found.speedup, found.speedup_spread, found.verdict) == (None, None, None, None)
+    assert found.to_json()["reference"] is None
+
+
+def test_a_restless_device_gets_two_windows_more() -> None:
+    found, log = on_device(lambda i: 0.001 * (1 + (i - 2) // 100 % 2))
+    assert len(log) == 6
+    assert not found.settled
+    assert found.engine.spread > 0.3
+
+
+def test_a_model_slower_than_a_window_is_run_once_a_window() -> None:
+    found, _ = on_device(lambda i: 2.0)
+    assert found.engine.runs == 3
+
+
+def test_two_engines_on_devices_take_turns() -> None:
+    found, log = on_device(lambda i: 0.001, lambda i: 0.002)
+    assert log == ["0", "1"] * 4
+    assert found.speedup == pytest.approx(2)

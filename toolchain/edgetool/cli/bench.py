@@ -56,7 +56,7 @@ def bench(
     )
     latency = pydantic.TypeAdapter(Latency).validate_python(result["latency"])
     lines = [_row(bundle.name, latency.engine)]
-    if against:
+    if against and latency.reference:
         lines.append(_row(against.name, latency.reference))
         lines.append(f"{latency.speedup:.3f}x as fast (±{latency.speedup_spread:.1%})")
     else:
@@ -65,12 +65,17 @@ def bench(
         )
     if not latency.settled:
         lines.append(f"the windows did not agree within {seconds:g} s; --latency-time gives them longer")
+    if result["device"]:
+        conditions = ", ".join(f"{name} {value}" for name, value in result["conditions"].items())
+        lines.append(f"on {result['device']}" + (f": {conditions}" if conditions else ""))
     Output(json, quiet).result(
         {
             "bundle": str(bundle),
             "against": str(against or bundle),
             "latency": latency.to_json(),
             "peak_memory": result["peak_memory"],
+            "device": result["device"],
+            "conditions": result["conditions"],
         },
         "\n".join(lines),
     )

@@ -177,6 +177,8 @@ def _measurements(proof: Proof, verdicts: tuple[Verdict, ...]) -> Mapping[str, J
         "schema_version": 1,
         "latency": found.latency.to_json(),
         "peak_memory_bytes": found.peak_memory,
+        "device": found.device,
+        "conditions": dict(found.conditions),
         "measured_at": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "host": {"cpu": host.cpu, "arch": host.arch, "isa": list(host.isa), "threads": host.threads},
         "verdicts": moment,

@@ -112,7 +112,13 @@ def prove(plan: BuildPlan, candidate: Candidate, stepper: Stepper, options: Buil
         stepper.tell(StepFinished(plan.target.name, "validate", 0.0, False, f"not run: {availability.why_not}"))
         why_not = availability.why_not or "the device is not here"
         return Proof(None, {}, golden.directory, None, evaluation, why_not=why_not, prove_by=availability.fix)
-    key = measurement_key(engine.digest, candidate.prepared.reference.digest, dict(engine.backend.options), threads)
+    key = measurement_key(
+        engine.digest,
+        candidate.prepared.reference.digest,
+        dict(engine.backend.options),
+        threads,
+        dict(availability.device),
+    )
     before = time.time()
     entry = stepper.run(_validation(plan, candidate, evaluation, stepper, options, threads=threads))
     result = entry.result

@@ -6,12 +6,13 @@ import contextlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pydantic
 
+from edgetool.artifact import Facts
 from edgetool.disk import replace_file
 from edgetool.engine.cache import Cache, make_key
 from edgetool.errors import HostError
@@ -21,17 +22,21 @@ from edgetool.validate.latency import Latency
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What was measured of an engine on this machine.
+    """What was measured of an engine, on this machine or on its device.
 
     Attributes:
-        latency: engine and reference in turns.
+        latency: engine and reference in turns; the engine alone on a device.
         peak_memory: bytes of the engine's process at its largest.
         measured_at: seconds since the epoch.
+        device: name of the device that it ran on; None for this machine.
+        conditions: what the times depend on besides the engine: clocks, power mode, temperature.
     """
 
     latency: Latency
     peak_memory: int
     measured_at: float
+    device: str | None = None
+    conditions: Facts = field(default_factory=dict)
 
     @property
     def age(self) -> float:
@@ -39,10 +44,10 @@ class Measurement:
         return max(0.0, time.time() - self.measured_at)
 
 
-def measurement_key(engine: str, reference: str, options: Mapping[str, Any], threads: int) -> str:
-    """Digest of what a latency belongs to: both models, how they run, and this machine."""
+def measurement_key(engine: str, reference: str, options: Mapping[str, Any], threads: int, device: Facts) -> str:
+    """Digest of what a latency belongs to: both models, how they run, this machine, and the device if there is one."""
     host = read_host()
-    parts = {"engine": engine, "reference": reference, "options": options, "threads": threads,
+    parts = {"engine": engine, "reference": reference, "options": options, "threads": threads, "device": device,
              "cpu": host.cpu, "isa": list(host.isa), "arch": host.arch}  # fmt: skip
     return make_key("measurement", parts).digest
 

@@ -159,25 +159,23 @@ def _remarks(plan: BuildPlan, candidate: Candidate, proof: Proof, delivery: Deli
 
 
 def _on_speed(candidate: Candidate, proof: Proof) -> Iterator[str]:
-    """Whether compression pays, and how old the figures are."""
+    """Whether compression pays, how sure that is, and how old the figures are."""
     if proof.measurement is None:
         return
     latency = proof.measurement.latency
+    longer = f"not settled within {latency.seconds:.2g} s, --latency-time 5s gives it longer"
     compressed = candidate.engine.precision != "float32"
-    if latency.verdict == "slower" and compressed:
+    if latency.speedup is None:
+        if not latency.settled:
+            yield f"p50 on {proof.measurement.device}: {longer}"
+    elif latency.verdict == "slower" and compressed:
         nodes = list(proof.evidence.get("unfused", []))
         blamed = f"; quantized nodes that run in float: {', '.join(nodes[:8])}" if nodes else ""
         more = f" and {len(nodes) - 8} more" if len(nodes) > 8 else ""
         yield f"slower than float here: {latency.speedup:.2f}x the float reference's speed{blamed}{more}"
     elif compressed:
-        yield (
-            f"{latency.speedup:.2f}x (±{latency.speedup_spread:.0%}) as fast as the float reference here"
-            + (
-                ""
-                if latency.settled
-                else f"; not settled within {latency.seconds:.2g} s, --latency-time 5s gives it longer"
-            )
-        )
+        ratio = f"{latency.speedup:.2f}x (±{latency.speedup_spread:.0%}) as fast as the float reference here"
+        yield ratio if latency.settled else f"{ratio}; {longer}"
     if proof.measurement.age > _OLD:
         yield f"latency measured {proof.measurement.age / 3600:.0f} h ago; --remeasure repeats it"
 

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from edgetool.validate.data import Dataset
 
 
+_RUNS_ELSEWHERE = 100
+"""Inferences that a device is timed over in its self-test: one request to it costs seconds, a run little."""
+
+
 @dataclass(frozen=True, slots=True)
 class ValidateTask:
     """Compare an engine with the reference.
@@ -198,10 +202,20 @@ def run_measure(task: MeasureTask, talk: Talk) -> Result:
 
 
 def _measure(engine: RemoteRunner, reference: CompletedRunner, feeds: Feeds, seconds: float) -> Result:
-    from edgetool.validate.latency import measure
+    """In turns with the reference, unless the engine runs on a device where the reference does not."""
+    from edgetool.validate.latency import measure, measure_on_device
 
-    latency = measure(engine, reference, feeds, seconds=seconds)
-    return {"latency": request_json(latency), "peak_memory": engine.peak_memory(), "measured_at": time.time()}
+    if engine.elsewhere is None:
+        latency = measure(engine, reference, feeds, seconds=seconds)
+    else:
+        latency = measure_on_device(engine, feeds, seconds=seconds)
+    return {
+        "latency": request_json(latency),
+        "peak_memory": engine.peak_memory(),
+        "measured_at": time.time(),
+        "device": engine.elsewhere,
+        "conditions": dict(engine.conditions()),
+    }
 
 
 def golden_feeds(signature: Signature, data: Dataset | None) -> Feeds:
@@ -237,9 +251,10 @@ class BenchTask:
 
 
 def run_self_test(task: SelfTestTask, talk: Talk) -> Result:
-    """The same test that a device does, with the same tolerance."""
+    """The same test that a device does, with the same tolerance; what a device elsewhere measures comes along."""
     from edgetool.bundle.golden import read_golden
     from edgetool.validate.difference import difference
+    from edgetool.validate.latency import timing
 
     rows = []
     with _opened(task.engine, task.log, task.seconds) as engine:
@@ -247,21 +262,33 @@ def run_self_test(task: SelfTestTask, talk: Talk) -> Result:
             outputs = engine.infer(case.inputs)
             for name, wanted in case.outputs.items():
                 rows.append(request_json(difference(name, wanted, outputs[name])))
-    return {"differences": rows}
+        found: dict[str, Any] = {"differences": rows, "elsewhere": engine.elsewhere}
+        if engine.elsewhere is not None:
+            seconds = engine.time(case.inputs, _RUNS_ELSEWHERE)
+            found |= {"latency": request_json(timing([seconds])), "conditions": dict(engine.conditions())}
+    return found
 
 
 def run_bench(task: BenchTask, talk: Talk) -> Result:
     """Both in turns, each in a process of its own."""
     from edgetool.bundle.golden import read_golden_inputs
-    from edgetool.validate.latency import measure
+    from edgetool.validate.latency import measure, measure_on_device
 
     feeds = read_golden_inputs(task.golden)
     with (
         _opened(task.engine, task.logs[0], task.seconds) as engine,
         _opened(task.against, task.logs[1], task.seconds) as against,
     ):
-        latency = measure(engine, against, feeds, seconds=task.latency_time)
-        return {"latency": request_json(latency), "peak_memory": engine.peak_memory()}
+        if engine.elsewhere is None and against.elsewhere is None:
+            latency = measure(engine, against, feeds, seconds=task.latency_time)
+        else:
+            latency = measure_on_device(engine, feeds, against=against, seconds=task.latency_time)
+        return {
+            "latency": request_json(latency),
+            "peak_memory": engine.peak_memory(),
+            "device": engine.elsewhere,
+            "conditions": dict(engine.conditions()),
+        }
 
 
 @contextmanager

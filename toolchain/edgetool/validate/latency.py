@@ -1,4 +1,4 @@
-"""How long one inference takes: engine and reference in turns, or an engine alone on a device of its own."""
+"""How long one inference takes: engine and reference in turns, or the engine alone on its device."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ AGREE_WINDOWS = 5
 AGREE_WITHIN = 0.02
 """It is enough when the medians of this many latest windows, of both sides, lie this close together."""
 
-ALONE_WINDOWS = 5
-"""Windows at most on a device of its own: there each costs a connection and a start of the runtime, too."""
+DEVICE_WINDOWS = 5
+"""Windows at most on another machine: there each costs a connection and a start of the runtime, too."""
 
 Pays: TypeAlias = Literal["faster", "slower", "no difference"]
 
@@ -90,7 +90,7 @@ class Latency:
 
     @property
     def verdict(self) -> Pays | None:
-        """Whether the engine pays here, beyond what the measurement scatters; None where there is nothing to compare."""
+        """Whether the engine pays here, beyond what the measurement scatters; None without a reference."""
         if self.speedup is None or self.speedup_spread is None:
             return None
         if self.speedup * (1 + self.speedup_spread) < 1:
@@ -139,25 +139,18 @@ def measure(
         engine_windows.append(engine.time(feeds, runs[0]))
         reference_windows.append(reference.time(feeds, runs[1]))
         settled = _agree(engine_windows) and _agree(reference_windows)
-    ratios = [
-        statistics.median(slow) / statistics.median(fast)
-        for slow, fast in zip(reference_windows, engine_windows, strict=True)
-    ]
-    speedup = statistics.median(ratios)
-    return Latency(
-        engine=timing(engine_windows),
-        reference=timing(reference_windows),
-        speedup=speedup,
-        speedup_spread=_spread(ratios, speedup),
-        settled=settled,
-        seconds=clock() - start,
-    )
+    return _latency(engine_windows, reference_windows, settled=settled, seconds=clock() - start)
 
 
-def measure_alone(
-    engine: Timed, feeds: Feeds, *, seconds: float = 0.5, clock: Callable[[], float] = time.perf_counter
+def measure_on_device(
+    engine: Timed,
+    feeds: Feeds,
+    *,
+    against: Timed | None = None,
+    seconds: float = 0.5,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Latency:
-    """Time an engine that runs on a machine of its own, in few calls with many runs each.
+    """Time an engine that runs on another machine, in few calls with many runs each.
 
     A first call warms up and tells how many runs fit into a window, a fifth of the time. Three windows at least,
     five at most: it ends as soon as the latest three agree within 2 %.
@@ -165,17 +158,35 @@ def measure_alone(
     Args:
         engine: what was built, with the device's own clock behind `time`.
         feeds: the inputs.
+        against: another engine to take turns with, if any.
         seconds: how long the device is to infer, not counting the way there.
         clock: seconds from any start.
     """
     start = clock()
-    runs = _runs_within(seconds / ALONE_WINDOWS, min(engine.time(feeds, 2)))
-    windows: list[list[float]] = []
+    sides = (engine,) if against is None else (engine, against)
+    share = seconds / len(sides) / DEVICE_WINDOWS
+    runs = [_runs_within(share, min(side.time(feeds, 2))) for side in sides]
+    windows: list[list[list[float]]] = [[] for _ in sides]
     settled = False
-    while len(windows) < MIN_WINDOWS or (len(windows) < ALONE_WINDOWS and not settled):
-        windows.append(engine.time(feeds, runs))
-        settled = _agree(windows, latest=MIN_WINDOWS)
-    return Latency(timing(windows), None, None, None, settled, clock() - start)
+    while len(windows[0]) < MIN_WINDOWS or (len(windows[0]) < DEVICE_WINDOWS and not settled):
+        for side, count, found in zip(sides, runs, windows, strict=True):
+            found.append(side.time(feeds, count))
+        settled = all(_agree(found, latest=MIN_WINDOWS) for found in windows)
+    return _latency(*windows, settled=settled, seconds=clock() - start)
+
+
+def _latency(
+    engine: Sequence[Sequence[float]],
+    reference: Sequence[Sequence[float]] = (),
+    *,
+    settled: bool,
+    seconds: float,
+) -> Latency:
+    if not reference:
+        return Latency(timing(engine), None, None, None, settled, seconds)
+    ratios = [statistics.median(slow) / statistics.median(fast) for slow, fast in zip(reference, engine, strict=True)]
+    speedup = statistics.median(ratios)
+    return Latency(timing(engine), timing(reference), speedup, _spread(ratios, speedup), settled, seconds)
 
 
 def timing(windows: Sequence[Sequence[float]]) -> Timing:
