@@ -12,7 +12,6 @@ from typing import Any
 
 import pydantic
 
-from edgetool.artifact import Facts
 from edgetool.disk import replace_file
 from edgetool.engine.cache import Cache, make_key
 from edgetool.errors import HostError
@@ -36,7 +35,7 @@ class Measurement:
     peak_memory: int
     measured_at: float
     device: str | None = None
-    conditions: Facts = field(default_factory=dict)
+    conditions: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def age(self) -> float:
@@ -44,7 +43,9 @@ class Measurement:
         return max(0.0, time.time() - self.measured_at)
 
 
-def measurement_key(engine: str, reference: str, options: Mapping[str, Any], threads: int, device: Facts) -> str:
+def measurement_key(
+    engine: str, reference: str, options: Mapping[str, Any], threads: int, device: Mapping[str, Any]
+) -> str:
     """Digest of what a latency belongs to: both models, how they run, this machine, and the device if there is one."""
     host = read_host()
     parts = {"engine": engine, "reference": reference, "options": options, "threads": threads, "device": device,
