@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from edgetool.cli.bundled import TIMEOUT, BundlePath, open_runnable, run_task
 from edgetool.cli.options import Json, Quiet
@@ -11,12 +14,19 @@ from edgetool.errors import BudgetError
 
 if TYPE_CHECKING:
     from edgetool.validate.difference import Difference
+    from edgetool.validate.latency import Timing
+
+On = Annotated[
+    str | None,
+    typer.Option("--on", metavar="HOST", help="Run it on a device: NAME, USER@NAME or ssh://USER@NAME:PORT."),
+]
 
 
-def validate(bundle: BundlePath, json: Json = False, quiet: Quiet = False) -> None:
+def validate(bundle: BundlePath, on: On = None, json: Json = False, quiet: Quiet = False) -> None:
     """Run a bundle's self-test, as a device does.
 
-    The engine runs on the golden inputs, and its results are compared with the golden outputs.
+    The engine runs on the golden inputs, and its results are compared with the golden outputs. With --on it runs
+    on a device that ssh reaches; where the bundle is a kit, the device builds the engine first.
     """
     import pydantic
 
@@ -24,16 +34,18 @@ def validate(bundle: BundlePath, json: Json = False, quiet: Quiet = False) -> No
     from edgetool.engine.bundled import bundled_engine
     from edgetool.engine.trial import SelfTestTask
     from edgetool.validate.difference import Difference
+    from edgetool.validate.latency import Timing
 
     opened, plugins = open_runnable(bundle)
     result = run_task(
         "self-test",
-        lambda log: SelfTestTask(bundled_engine(opened, plugins), opened.path / "io", log("engine"), TIMEOUT),
+        lambda log: SelfTestTask(bundled_engine(opened, plugins, host=on), opened.path / "io", log("engine"), TIMEOUT),
         plugins,
         Output(json, quiet),
         name=opened.manifest.target.name,
     )
     rows = pydantic.TypeAdapter(list[Difference]).validate_python(result["differences"])
+    latency = Timing(**result["latency"]) if "latency" in result else None
     wanted = read_min_cosine(opened.path / "io")
     failed = [row for row in rows if not _agrees(row, wanted)]
     Output(json, quiet).result(
@@ -43,11 +55,16 @@ def validate(bundle: BundlePath, json: Json = False, quiet: Quiet = False) -> No
             "passed": not failed,
             "min_cosine": wanted,
             "outputs": [row.to_json() for row in rows],
+            "device": result["elsewhere"],
+            "latency": latency.to_json() if latency else None,
+            "conditions": result.get("conditions"),
         },
         "\n".join(
             [
-                f"{bundle}: golden outputs {'do not agree' if failed else 'agree'}",
+                f"{bundle}: golden outputs {'do not agree' if failed else 'agree'}"
+                + (f" on {result['elsewhere']}" if result["elsewhere"] else ""),
                 *(f"  {row.output}: cosine {row.cosine:.6f}, largest error {row.max_abs:.3g}" for row in rows),
+                *_on_device(latency, result.get("conditions") or {}),
             ]
         ),
     )
@@ -59,6 +76,16 @@ def validate(bundle: BundlePath, json: Json = False, quiet: Quiet = False) -> No
             where=str(bundle),
             hint="the runtime or the device differs from the one that the bundle was built with",
         )
+
+
+def _on_device(latency: Timing | None, conditions: Mapping[str, Any]) -> Iterator[str]:
+    """How fast a device elsewhere was, and in which state."""
+    from edgetool.config.units import format_seconds
+
+    if latency is not None:
+        yield f"  p50 {format_seconds(latency.p50)}, p99 {format_seconds(latency.p99)} over {latency.runs} runs"
+    if conditions:
+        yield "  " + ", ".join(f"{name} {value}" for name, value in conditions.items())
 
 
 def _agrees(row: Difference, min_cosine: float) -> bool:

@@ -7,22 +7,23 @@ from pathlib import Path
 from edgetool.backends.base import Backend, Site
 from edgetool.bundle.read import Bundle
 from edgetool.engine.desk import EngineFile
-from edgetool.errors import DeviceError, UnavailableError
+from edgetool.errors import ConfigError, DeviceError, UnavailableError
 from edgetool.host import thread_count
 from edgetool.plugin.loading import load_class
 from edgetool.plugin.manager import Plugins, install_hint, missing_requirements
 
 
 def bundled_engine(
-    bundle: Bundle, plugins: Plugins, *, threads: int | None = None, site: Site | None = None
+    bundle: Bundle, plugins: Plugins, *, threads: int | None = None, host: str | None = None
 ) -> EngineFile:
     """The bundle's engine with the options that it was built with.
 
     Args:
         threads: of the engine; what this machine grants if None.
-        site: where to open it; here if None.
+        host: the device to open it on; this machine if None.
 
     Raises:
+        ConfigError: a host is named, and the backend runs engines on this machine only.
         UnavailableError: its backend is not installed here.
         DeviceError: its device is not here.
     """
@@ -38,11 +39,19 @@ def bundled_engine(
         )
     kind = load_class(info, Backend)
     options = dict(bundle.manifest.backend.options)
-    site = Site(facts=dict(bundle.manifest.target.facts)) if site is None else site
+    if host is not None and "ssh" not in kind.builders:
+        raise ConfigError(
+            "backend-without-hosts",
+            f"{name!r} opens engines on this machine only, not on {host}",
+            where=where,
+            hint="copy the bundle to the device, and run edgetool validate there",
+        )
+    builder = "ssh" if host else str(bundle.manifest.backend.facts.get("builder", "auto"))
+    site = Site(builder, host, dict(bundle.manifest.target.facts))
     availability = kind(kind.Options.model_validate(options), site).probe()
     if not availability.can_run:
         raise DeviceError(
-            "device-not-here",
+            availability.device_error or "device-not-here",
             f"the engine cannot run here: {availability.why_not}",
             where=where,
             hint=availability.fix,
