@@ -25,7 +25,7 @@ HARDWARE = {
 NOT_RUN = pytest.StashKey[list[str]]()
 
 
-PACKAGES = ("torch", "safetensors", "onnxruntime", "openvino", "nncf", "tokenizers")
+PACKAGES = ("torch", "safetensors", "onnxruntime", "openvino", "tensorrt_rtx", "nncf", "tokenizers")
 """What tests may skip for want of on a developer's machine, and CI must have."""
 
 
