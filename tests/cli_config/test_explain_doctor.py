@@ -74,11 +74,12 @@ def test_read_explanation(tmp_path: Path) -> None:
 
 
 def test_doctor(edgetool, targets_file: Path) -> None:
-    done = edgetool("doctor")
+    absent = ("--set", 'targets.board.backend="absent"')
+    done = edgetool("doctor", *absent)
     assert done.exit_code == 0
     for what in ("python", "threads", "memory", "cache", "backend onnxruntime", "target board"):
         assert what in done.out
-    findings = {row["what"]: row for row in edgetool("doctor", "--json").result["findings"]}
+    findings = {row["what"]: row for row in edgetool("doctor", "--json", *absent).result["findings"]}
     version = importlib.metadata.version("onnxruntime")
     assert findings["backend onnxruntime"]["status"] == "ok"
     assert version in findings["backend onnxruntime"]["detail"]

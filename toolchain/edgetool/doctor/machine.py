@@ -8,10 +8,9 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pydantic
 
@@ -19,6 +18,7 @@ from edgetool import __version__
 from edgetool.backends.base import Availability, Backend
 from edgetool.config.load import load
 from edgetool.config.units import format_bytes
+from edgetool.doctor.finding import Finding, Status
 from edgetool.engine.cache import default_root
 from edgetool.errors import ConfigError, UnavailableError
 from edgetool.host import Host, read_host
@@ -29,39 +29,18 @@ from edgetool.plugin.records import BackendInfo
 _LITTLE_DISK = 2 * 2**30
 _LITTLE_MEMORY = 2 * 2**30
 
-Status = Literal["ok", "warn", "missing", "broken"]
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the diagnosis.
-
-    Attributes:
-        what: what was looked at.
-        status: `ok`; `warn` for what may bite; `missing` for what can be installed; `broken` for what fails.
-        detail: what was found.
-        fix: the exact command or setting that would help.
-    """
-
-    what: str
-    status: Status
-    detail: str
-    fix: str | None = None
-
-    def to_json(self) -> dict[str, object]:
-        return asdict(self)
-
-
-def diagnose(targets_file: Path) -> tuple[Finding, ...]:
+def diagnose(targets_file: Path, *, overrides: Sequence[str] = ()) -> tuple[Finding, ...]:
     """All findings; nothing is installed, changed or sent anywhere.
 
     Args:
         targets_file: its targets are looked at too, where it exists.
+        overrides: `KEY=VALUE` for that file.
     """
     host = read_host()
     plugins = load_plugins()
     return (
-        Finding("edgetool", "ok", f"{__version__} in {Path(__file__).parent}"),
+        Finding("edgetool", "ok", f"{__version__} in {Path(__file__).parents[1]}"),
         Finding("python", "ok", f"{platform.python_version()} at {sys.executable}"),
         _system(host),
         _threads(host),
@@ -71,7 +50,7 @@ def diagnose(targets_file: Path) -> tuple[Finding, ...]:
         *_plugins(plugins),
         *_requirements(plugins),
         *(_backend(info) for info in plugins.backends.values()),
-        *(_targets(targets_file, plugins) if targets_file.is_file() else ()),
+        *(_targets(targets_file, plugins, overrides) if targets_file.is_file() else ()),
     )
 
 
@@ -176,10 +155,10 @@ def _probed(title: str, found: Availability) -> Finding:
     return Finding(title, status, f"{version}: {able}: {found.why_not}", found.fix)
 
 
-def _targets(path: Path, plugins: Plugins) -> Iterator[Finding]:
+def _targets(path: Path, plugins: Plugins, overrides: Sequence[str]) -> Iterator[Finding]:
     """Targets whose backend no plugin provides; the other ones depend on the backends above."""
     try:
-        config = load(path, known_backends=plugins.backends, known_importers=plugins.importers)
+        config = load(path, overrides=overrides, known_backends=plugins.backends, known_importers=plugins.importers)
     except ConfigError as error:
         yield Finding(str(path), "broken", str(error).splitlines()[0], f"edgetool targets validate --file {path}")
         return
