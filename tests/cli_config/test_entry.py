@@ -15,7 +15,7 @@ def test_version(edgetool) -> None:
 
 
 def test_a_bug_shows_its_traceback_and_asks_for_a_report(edgetool, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(targets_file: object) -> None:
+    def broken(targets_file: object, **settings: object) -> None:
         raise ZeroDivisionError("nobody thought of this")
 
     monkeypatch.setattr(doctor, "diagnose", broken)

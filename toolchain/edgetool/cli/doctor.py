@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def doctor(
     target: Target = None, file: File = None, overrides: Set = None, json: Json = False, quiet: Quiet = False
 ) -> None:
-    """Examine this machine, or one target and its device, and say how to get what is missing.
+    """Examine this machine or a target, and say how to mend it.
 
     Python, threads, memory, cache, plugins, backends and targets; with --target what its backend finds at its site.
     Changes nothing, here or there; exits 0 whatever it finds.
