@@ -30,6 +30,7 @@ def list_targets(file: File = None, overrides: Set = None, json: Json = False, q
             "backend": target.backend,
             "installed": target.backend in project.plugins.backends,
             "recipe": target.recipe,
+            "precision": "auto" if target.candidates else None,
             "extends": list(target.extends),
             "stands_in_for": list(target.stands_in_for),
             "description": target.description,
@@ -40,7 +41,7 @@ def list_targets(file: File = None, overrides: Set = None, json: Json = False, q
         (
             target.name,
             target.backend + ("" if target.backend in project.plugins.backends else " (not installed)"),
-            target.recipe or "-",
+            target.recipe or ("auto" if target.candidates else "-"),
             target.extends[0] if target.extends else "-",
             target.description or "",
         )

@@ -37,8 +37,10 @@ def check_options(config: Config, plugins: Plugins) -> Iterator[Mistake]:
 
 def check_target_options(config: Config, target: ResolvedTarget, plugins: Plugins) -> Iterator[Mistake]:
     """The same for what one target uses; the classes of other plugins are not loaded."""
-    if target.recipe is not None:
-        yield from _check_recipe(config, target.recipe, plugins)
+    written = [row.name for row in target.candidates if row.written]
+    for recipe in (target.recipe, *written):
+        if recipe is not None:
+            yield from _check_recipe(config, recipe, plugins)
     yield from _check_backends(target, plugins)
     yield from _check_importers(config, plugins)
 

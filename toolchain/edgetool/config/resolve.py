@@ -8,6 +8,7 @@ from typing import Any
 
 from edgetool.config.mistakes import Mistake, one_of
 from edgetool.config.positions import KeyPath
+from edgetool.config.precision import as_commanded, candidates_of, laid_over
 from edgetool.config.result import ResolvedTarget
 from edgetool.config.schema import FactsTable, PassTable, TargetTable
 from edgetool.config.tree import Origin, Tree, overlay
@@ -47,7 +48,7 @@ def follow(file: Tree) -> tuple[dict[str, Chain], list[Mistake]]:
     mistakes: list[Mistake] = []
     chains = {}
     for name in _tables(file, "targets"):
-        own = file.below(("targets", name))
+        own = as_commanded(file.below(("targets", name)))
         tree, extends, mistake = _follow(file, own, ("targets", name), (name,))
         chains[name] = Chain(name, own, tree, extends, whole=mistake is None)
         if mistake:
@@ -79,7 +80,7 @@ def _follow(
     if isinstance(found, Tree):
         path = path if base.startswith("@") else ("targets", base)
         below, extends, broken = _follow(file, found, path, (*passed, base))
-        return overlay(below, tree), (base, *extends), broken
+        return overlay(laid_over(below, tree), tree), (base, *extends), broken
     code, kind = ("unknown-board", "boards") if base.startswith("@") else ("unknown-target", "targets")
     return tree, (), mistake(code, f"there is no {kind[:-1]} {base!r}", one_of(base, {*found} - {*passed}, what=kind))
 
@@ -91,7 +92,7 @@ def _base(file: Tree, name: str) -> Tree | Collection[str]:
 
         return catalog.find_board(name) or catalog.board_names()
     names = _tables(file, "targets")
-    return file.below(("targets", name)) if name in names else names
+    return as_commanded(file.below(("targets", name))) if name in names else names
 
 
 def check_names(file: Tree, chains: Mapping[str, Chain], known_backends: Collection[str]) -> Iterator[Mistake]:
@@ -106,6 +107,7 @@ def check_names(file: Tree, chains: Mapping[str, Chain], known_backends: Collect
         if isinstance(recipe, str) and recipe not in recipes:
             hint = one_of(recipe, recipes, what="recipes")
             yield _mistake("unknown-recipe", own, at, ("recipe",), f"there is no recipe {recipe!r}", hint)
+        yield from _check_candidates(chain, recipes)
         for index, other in enumerate(_texts(own.values.get("stands_in_for"))):
             key = ("stands_in_for", index)
             others = set(chains) - {name}
@@ -122,6 +124,30 @@ def check_names(file: Tree, chains: Mapping[str, Chain], known_backends: Collect
             hint = 'write one, such as backend = "onnxruntime", or extend a board that has one'
             yield _mistake("target-without-backend", own, at, (), "the target has no backend", hint)
         yield from _unknown_keys(chain, declared)
+
+
+def _check_candidates(chain: Chain, recipes: Collection[str]) -> Iterator[Mistake]:
+    """`precision` and `recipe` exclude each other; `candidates` are recipes, each named once, two at least."""
+    own, at = chain.own, ("targets", chain.name)
+    if "precision" in own.values and "recipe" in own.values:
+        hint = "remove one of the two; recipes to choose from go into candidates = [...]"
+        text = "excludes `recipe`: it builds several recipes and keeps the best"
+        yield _mistake("invalid-value", own, at, ("precision",), text, hint)
+    names = _texts(own.values.get("candidates"))
+    if "candidates" in own.values and "precision" not in chain.tree.values:
+        text = 'has no effect without precision = "auto"'
+        yield _mistake("invalid-value", own, at, ("candidates",), text, 'write precision = "auto" beside it')
+    elif "candidates" in own.values and len(names) < 2:
+        yield _mistake(
+            "invalid-value", own, at, ("candidates",), "wants two recipes at least", "one alone is a `recipe`"
+        )
+    for index, name in enumerate(names):
+        key = ("candidates", index)
+        if name not in recipes:
+            hint = one_of(name, recipes, what="recipes")
+            yield _mistake("unknown-recipe", own, at, key, f"there is no recipe {name!r}", hint)
+        elif name in names[:index]:
+            yield _mistake("invalid-value", own, at, key, f"{name!r} is named twice", "name each recipe once")
 
 
 def _unknown_keys(chain: Chain, declared: Collection[str]) -> Iterator[Mistake]:
@@ -180,6 +206,7 @@ def resolve(chain: Chain, recipes: Mapping[str, tuple[PassTable, ...]]) -> Resol
         options=table.extra,
         recipe=table.recipe,
         passes=recipes[table.recipe] if table.recipe else (),
+        candidates=candidates_of(table.candidates, recipes) if table.precision else (),
         facts=table.facts.model_dump(mode="json", exclude_unset=True),
         budget=table.budget,
         builder=table.builder,

@@ -9,6 +9,7 @@ from typing import Literal
 
 from edgetool.artifact import Facts, JsonValue
 from edgetool.config.mistakes import Mistake, one_of
+from edgetool.config.precision import CandidateRecipe
 from edgetool.config.schema import BudgetTable, BuilderTable, DataTable, ModelTable, PassTable
 from edgetool.config.tree import DEFAULT, Origin, Tree
 from edgetool.errors import ConfigError
@@ -27,6 +28,7 @@ class ResolvedTarget:
         options: raw option table of every backend that the target says something about.
         recipe: name of the recipe, or None for the model as imported.
         passes: what the recipe lists.
+        candidates: what `precision = "auto"` chooses from; empty where it is not said.
         facts: what is known of the hardware, by name.
         budget: limits that fail the build.
         builder: where and within which limits it is built.
@@ -45,6 +47,7 @@ class ResolvedTarget:
     options: Mapping[str, Mapping[str, JsonValue]] = field(default_factory=dict)
     recipe: str | None = None
     passes: tuple[PassTable, ...] = ()
+    candidates: tuple[CandidateRecipe, ...] = ()
     facts: Facts = field(default_factory=dict)
     budget: BudgetTable = field(default_factory=BudgetTable)
     builder: BuilderTable = field(default_factory=BuilderTable)
@@ -76,6 +79,8 @@ class ResolvedTarget:
             "backend": self.backend,
             "fallback": list(self.fallback),
             "recipe": self.recipe,
+            "precision": "auto" if self.candidates else None,
+            "candidates": [entry.name for entry in self.candidates],
             "passes": [{"use": entry.use, **entry.options} for entry in self.passes],
             "stands_in_for": list(self.stands_in_for),
             "unverified": self.unverified,

@@ -224,6 +224,13 @@ class TargetTable(OpenTable):
         default_factory=list, description="Backends to try when the first is missing, refuses or crashes (exit 9)."
     )
     recipe: str | None = Field(default=None, description="Name of a recipe; none leaves the model as imported.")
+    precision: Literal["auto"] | None = Field(
+        default=None,
+        description="In place of `recipe`: `auto` builds float32, float16 and int8, measures them and keeps the best.",
+    )
+    candidates: list[str] = Field(
+        default_factory=list, description='With `precision = "auto"`: recipes to choose from instead.'
+    )
     stands_in_for: list[str] = Field(
         default_factory=list, description="Targets that this one is built in place of in CI; proves nothing for them."
     )
