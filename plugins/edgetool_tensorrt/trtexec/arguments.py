@@ -64,6 +64,9 @@ def run_arguments(version: Version, settings: RunSettings, *, offered: frozenset
     spinning host, and no copies between host and device inside the measured time. TensorRT 11 takes the older flags
     as names without effect, so it gets none. A DLA cannot run in a CUDA graph.
 
+    A run for outputs is no measurement: before TensorRT 11 it goes the plain way, because trtexec copies unsynchronized
+    without transfers (before 8.5), and captures the graph before the inputs have arrived.
+
     Args and errors as in `build_arguments`.
     """
     require_safe([*settings.shapes, *(settings.inputs or {})], where=settings.engine)
@@ -81,13 +84,13 @@ def run_arguments(version: Version, settings: RunSettings, *, offered: frozenset
         line.need("duration", value=math.ceil(settings.seconds))
         if settings.seconds == 0:
             line.want("warmUp", value=0)
-    if version.major < 11:
+    if settings.outputs:
+        line.need("exportOutput", value=settings.outputs)
+    elif version.major < 11:
         if settings.dla_core is None:
             line.want("useCudaGraph")
         line.want("useSpinWait")
         line.want("noDataTransfers")
-    if settings.outputs:
-        line.need("exportOutput", value=settings.outputs)
     if settings.times:
         line.need("exportTimes", value=settings.times)
     if settings.layer_info:
