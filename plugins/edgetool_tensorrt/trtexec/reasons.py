@@ -11,7 +11,7 @@ from importlib.resources import files
 from edgetool.errors import EdgetoolError, error_classes
 
 _STAMP = re.compile(r"^\[\d\d/\d\d/\d{4}-\d\d:\d\d:\d\d\] ")
-_CHATTER = re.compile(r"\[[IV]\] ")
+_CHATTER = re.compile(r"\[[IV]\] |&&&& ")
 _NODES = (
     re.compile(r"In node -?\d+ with name: (?P<name>[^\s,]+) and operator: (?P<op>\w+)"),
     re.compile(r'While parsing node number \d+ \[(?P<op>\w+)(?: -> "(?P<name>[^"]*)")?'),
@@ -74,7 +74,7 @@ def find_reason(text: str, *, passed: bool) -> TrtReason | None:
         searched = text if rule.even_if_passed else spoken
         if (rule.even_if_passed or not passed) and (found := rule.pattern.search(searched)):
             return _reason(rule, found, searched)
-    return None if passed else _unknown(spoken)
+    return None if passed else _unknown(spoken, failed="&&&& FAILED" in text)
 
 
 def codes() -> dict[str, str]:
@@ -94,10 +94,10 @@ def _reason(rule: _Rule, found: re.Match[str], text: str) -> TrtReason:
     )
 
 
-def _unknown(text: str) -> TrtReason | None:
+def _unknown(text: str, *, failed: bool) -> TrtReason | None:
     """A failure that no rule knows: at least its first error line."""
     errors = [line for line in map(_bare, text.splitlines()) if line.startswith(("[E] ", "[F] "))]
-    if not errors and "&&&& FAILED" not in text:
+    if not errors and not failed:
         return None
     return TrtReason(
         code="trtexec-failed",
