@@ -52,7 +52,7 @@ class GpuRunner(Runner):
             if dla_core is not None:
                 self._runtime.DLA_core = dla_core
             self._engine = self._load()
-            self._context = self._engine.create_execution_context()
+            self._context = self._create_context()
             if self._context is None:
                 raise _refused(path, "it needs more memory than the GPU has left")
         except BaseException:
@@ -106,6 +106,10 @@ class GpuRunner(Runner):
                 hint="build the target again",
             )
         return engine
+
+    def _create_context(self) -> Any:
+        """What runs the engine; None when the GPU has no memory for it."""
+        return self._engine.create_execution_context()
 
     def _give(self, gpu: Gpu, spec: TensorSpec, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Hand one feed to the engine. Returns the array that has to stay alive until it has run."""
