@@ -38,4 +38,9 @@ def edgetool_passes() -> list[PassInfo]:
             summary="int8 weights per channel and int8 activations, ranges from calibration data",
             loader="edgetool_passes.quantize_static:QuantizeStatic",
         ),
+        PassInfo(
+            name="repair-qdq",
+            summary="quantized networks of other tools in symmetric int8, with float biases",
+            loader="edgetool_passes.repair_qdq:RepairQdq",
+        ),
     ]

@@ -85,6 +85,8 @@ def _float(name: str) -> onnx.ValueInfoProto:
         ("a = Relu(x) y = Sub(a, six)", False),
         ("a = Relu(x) y = Max(a, x)", True),
         ("y = Identity(x)", False),
+        ("q = QuantizeLinear(x, six, bottom) y = DequantizeLinear(q, six, bottom)", True),
+        ("q = QuantizeLinear(x, six, middle) y = DequantizeLinear(q, six, middle)", False),
     ],
 )
 def test_sign_is_proven_not_guessed(body: str, expected: bool) -> None:
@@ -92,6 +94,8 @@ def test_sign_is_proven_not_guessed(body: str, expected: bool) -> None:
     graph = _graph(
         f"g (float[2, 2] x) => (float[2, 2] y) {{ {body} }}",
         **{name: np.array(value, np.float32) for name, value in constants.items()},
+        bottom=np.array(-128, np.int8),
+        middle=np.array(128, np.uint8),
     )
     assert ("y" in nonnegative_tensors(graph)) is expected
 

@@ -40,7 +40,7 @@ def nonnegative_tensors(graph: onnx.GraphProto) -> frozenset[str]:
 
 
 def _cannot_be_negative(node: onnx.NodeProto, index: GraphIndex, holds: Callable[[str], bool]) -> bool:
-    if node.op_type in _ALWAYS:
+    if node.op_type in _ALWAYS or (node.op_type == "DequantizeLinear" and _starts_at_zero(node, index)):
         return True
     if node.op_type in _FIRST_INPUT:
         return holds(node.input[0])
@@ -60,3 +60,13 @@ def _clips_at_zero(node: onnx.NodeProto, index: GraphIndex) -> bool:
         values = index.constant(node.input[1])
         bounds += [] if values is None else [float(values.reshape(()))]
     return any(bound >= 0 for bound in bounds)
+
+
+def _starts_at_zero(node: onnx.NodeProto, index: GraphIndex) -> bool:
+    """Whether zero is the smallest integer of the quantized type, so that nothing below can be expressed."""
+    import numpy as np
+
+    zero_point = index.constant(node.input[2]) if len(node.input) > 2 else None
+    if zero_point is None or zero_point.dtype.kind not in "ui":
+        return False
+    return bool((zero_point == np.iinfo(zero_point.dtype).min).all())
