@@ -1,0 +1,94 @@
+# shellcheck shell=sh
+# The way to a new engine: locked, aside, proven, then put into place.
+
+build_engine() {
+    open_output
+    lock_output
+    work=$output/.build-engine
+    stop_orphan "$work"
+    rm -rf "$work"
+    if [ -z "$rebuild" ] && fits_already; then
+        say "the engine that is there fits: nothing to do"
+        return
+    fi
+    mkdir "$work" || disk_full
+    trap clean_up EXIT
+    require_room
+    say "building the engine of $(row "$manifest" name) $(row "$manifest" version) for TensorRT $(fact tensorrt) on sm $(fact sm)"
+    build_plan
+    run_golden
+    measure_latency
+    engine_sha256=$(sha256sum <"$work/engine.plan" | cut -d ' ' -f 1)
+    engine_size=$(($(wc -c <"$work/engine.plan")))
+    write_record
+    publish
+    keep_timings
+    say "built in $(duration "$build_seconds"): $output/engine.plan, $engine_size bytes"
+}
+
+# Makes the folder, and `output` an absolute path.
+open_output() {
+    mkdir -p -- "$output" 2>/dev/null && [ -w "$output" ] && output=$(cd -- "$output" && pwd -P) ||
+        fail 10 permission-denied "cannot write into $(printable "$output")" "choose another folder with --output"
+    case $output/ in
+        "$bundle"/*) fail 2 wrong-arguments "the output folder lies in the bundle, which is never written to" "choose another folder with --output" ;;
+    esac
+    [ -z "$cache" ] || { mkdir -p -- "$cache" 2>/dev/null && cache=$(cd -- "$cache" && pwd -P); } ||
+        fail 10 permission-denied "cannot write into $(printable "$cache")" "choose another folder with --cache"
+    cache=${cache:-$output}
+}
+
+# One build at a time: the lock dies with this shell.
+lock_output() {
+    : 2>/dev/null >>"$output/.lock" || disk_full
+    exec 9>>"$output/.lock"
+    waited=0
+    until flock -n 9; do
+        [ $((waited % heartbeat)) -ne 0 ] || say "waiting for another build in $output: $(duration "$waited")"
+        sleep 1
+        waited=$((waited + 1))
+    done
+}
+
+fits_already() {
+    check_engine "$output" || {
+        [ "$fault_code" = engine-missing ] || say "the engine that is there does not fit: $fault"
+        return 1
+    }
+    [ -z "$signing_key" ] || [ -f "$output/engine.json.sig" ]
+}
+
+require_room() {
+    needed=$(($(wanted model_bytes) * 2 / 1024 + 1024)) # KiB: the engine is rarely larger than the model, and there may be two
+    left=$(df -P -k "$output" | awk 'NR == 2 { print $4 }')
+    [ "${left:-0}" -ge "$needed" ] ||
+        fail 10 disk-full "$output has ${left:-0} KiB left, an engine needs $needed" "free some space, then run again"
+}
+
+disk_full() {
+    fail 10 disk-full "no room left, or writing is not permitted: $output" "free some space, then run again"
+}
+
+build_plan() {
+    offered_arguments build
+    timings=timing-$(printf '%s' "trt$(fact tensorrt)-sm$(fact sm)-$(fact gpu)-$(fact model)" | tr -c 'A-Za-z0-9.-' '_').cache
+    [ ! -f "$cache/$timings" ] || cp -- "$cache/$timings" "$work/timing.cache" || disk_full
+    build_words=$arguments
+    run_trtexec "building" || explain_failure "$?"
+    build_seconds=$took
+    find_reason always "$work/log"
+    [ -s "$work/engine.plan" ] || explain_failure 0
+}
+
+keep_timings() {
+    [ -s "$work/timing.cache" ] || return 0
+    cp -- "$work/timing.cache" "$cache/.$timings.$$" 2>/dev/null && mv -f "$cache/.$timings.$$" "$cache/$timings" && return
+    rm -f "$cache/.$timings.$$"
+    say "  the timings could not be kept in $cache: the next build takes as long as this one"
+}
+
+# At every end but a kill: the log stays, the rest goes.
+clean_up() {
+    [ ! -f "$work/log" ] || mv -f "$work/log" "$output/build-engine.log"
+    rm -rf "$work"
+}

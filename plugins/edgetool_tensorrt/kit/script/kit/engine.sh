@@ -1,0 +1,92 @@
+# shellcheck shell=sh
+# engine.json: what an engine is, what it was built from and on; written last, checked before every load.
+
+# check_engine DIR: whether the engine there is whole, from this bundle, and built on a device like this one. Writes
+# nothing. Otherwise sets `fault_code` and `fault`, and returns the exit code.
+check_engine() {
+    fault_code=engine-missing
+    fault="there is no engine: $(printable "$1")"
+    [ -f "$1/engine.json" ] && [ -f "$1/engine.plan" ] || return 7
+    if [ -n "$public_key" ]; then
+        fault_code=signature-invalid
+        fault="engine.json is not signed with this key: $(printable "$public_key")"
+        openssl dgst -sha256 -verify "$public_key" -signature "$1/engine.json.sig" "$1/engine.json" >/dev/null 2>&1 || return 7
+    fi
+    fault_code=damaged-engine
+    fault="engine.json cannot be read"
+    recorded=$(json_rows "$1/engine.json" 2>/dev/null) && [ "$(row "$recorded" schema_version)" = 1 ] || return 7
+    fault="engine.plan is not what engine.json records"
+    [ "$(sha256sum <"$1/engine.plan" | cut -d ' ' -f 1)" = "$(row "$recorded" engine.sha256)" ] || return 7
+    fault_code=engine-of-another-bundle
+    fault="the engine was built from another bundle"
+    [ "$(row "$recorded" bundle.content_digest)" = "$content_digest" ] || return 7
+    fault_code=engine-of-another-device
+    fault="the engine was built on another device or with other software: $(changed_facts "$recorded")"
+    [ -z "$(changed_facts "$recorded")" ] || return 6
+}
+
+# changed_facts ROWS: `name was A, is B` of all facts that differ.
+changed_facts() {
+    {
+        printf '%s\n' "$1" | sed -n 's/^device\.\([a-z0-9]*\)	/was \1 /p'
+        printf '%s\n' "$device" | sed 's/^/is /'
+    } | awk '
+        NF > 2 { name = $2; names[name]; value = $0; sub(/^[a-z]+ [a-z0-9]+ /, "", value); fact[$1, name] = value }
+        END {
+            for (name in names)
+                if (fact["was", name] != fact["is", name]) {
+                    printf "%s%s was %s, is %s", separator, name, known(fact["was", name]), known(fact["is", name])
+                    separator = "; "
+                }
+        }
+        function known(value) { return value == "" ? "not known" : value }'
+}
+
+# Writes engine.json and, with --sign, its signature into `work`.
+write_record() {
+    {
+        printf '{\n  "schema_version": 1,\n'
+        printf '  "engine": {\n    "file": "engine.plan",\n    "sha256": "%s",\n    "size": %s\n  },\n' "$engine_sha256" "$engine_size"
+        printf '  "bundle": {\n    "name": %s,\n    "version": %s,\n    "content_digest": "%s"\n  },\n' \
+            "$(json_string "$(row "$manifest" name)")" "$(json_string "$(row "$manifest" version)")" "$content_digest"
+        printf '  "device": {\n'
+        printf '%s\n' "$device" | json_members
+        printf '  },\n'
+        [ -z "$(wanted stand_in)" ] || printf '  "stand_in": %s,\n' "$(json_string "$(wanted stand_in)")"
+        printf '  "trtexec": {\n    "path": %s,\n    "arguments": [' "$(json_string "$trtexec")"
+        printf '%s' "$build_words" | json_list
+        printf ']\n  },\n'
+        printf '  "build_seconds": %s,\n' "$build_seconds"
+        printf '  "latency_ms": %s,\n' "${latency:-null}"
+        printf '  "golden": %s\n}\n' "${golden:-null}"
+    } >"$work/engine.json" || disk_full
+    [ -n "$signing_key" ] || return 0
+    # OpenSSL 3 opens a pkcs11: URI through its provider, OpenSSL 1 through an engine.
+    case $signing_key:$(openssl version) in
+        pkcs11:*:"OpenSSL 1."*) set -- -engine pkcs11 -keyform engine ;;
+        *) set -- ;;
+    esac
+    openssl dgst -sha256 "$@" -sign "$signing_key" -out "$work/engine.json.sig" "$work/engine.json" 2>>"$work/log" </dev/null ||
+        fail 5 signing-failed "openssl cannot sign with $(printable "$signing_key")" "openssl dgst -sha256 -sign KEY FILE must work; its words are in $output/build-engine.log"
+}
+
+# Lines as the items of a JSON list.
+json_list() {
+    separator=
+    while IFS= read -r item; do
+        [ -n "$item" ] || continue
+        printf '%s%s' "$separator" "$(json_string "$item")"
+        separator=', '
+    done
+}
+
+# Moves engine and record into place, the record last: at any moment there is the old engine, none, or the new one.
+publish() {
+    sync
+    rm -f "$output/engine.json" "$output/engine.json.sig" &&
+        mv -f "$work/engine.plan" "$output/engine.plan" &&
+        { [ -z "$signing_key" ] || mv -f "$work/engine.json.sig" "$output/engine.json.sig"; } &&
+        mv -f "$work/engine.json" "$output/engine.json" ||
+        fail 10 host-failed "the engine cannot be put into place: $output" "look at the disk, then run again"
+    sync
+}
