@@ -58,6 +58,8 @@ class Availability:
         device_error: code of the error where the device cannot be reached or is not as the target describes it;
             the build then ends with exit 6 instead of 5.
         known_issues: what is known to go wrong with this runtime on this device, a sentence each.
+        deferred: what is built here is not the engine yet, but what the device makes one of; nothing about the engine's
+            size and speed is known before.
     """
 
     can_build: bool
@@ -71,6 +73,7 @@ class Availability:
     device: Mapping[str, Any] = field(default_factory=dict)
     device_error: str | None = None
     known_issues: tuple[str, ...] = ()
+    deferred: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgetool.cli.project import Project
     from edgetool.engine.batch import Outcome
     from edgetool.engine.events import BuildFinished
-    from edgetool.engine.plan import BuildPlan
+    from edgetool.engine.planned import BuildPlan, PlannedCandidate
 
 _FAILED = 4
 
@@ -121,6 +121,7 @@ def _plan_text(plan: BuildPlan) -> str:
         f"{plan.target.name}: {plan.source.text} → {plan.bundle_name}",
         *_step_text("import", plan.importer.name, plan.importer.options),
         *(line for row in plan.passes for line in _step_text("pass", row.name, row.options)),
+        *(line for row in plan.candidates for line in _candidate_text(row)),
         "  legalize  only if the backend refuses the model and names a pass that cures it",
     ]
     for index, row in enumerate(plan.backends):
@@ -131,6 +132,16 @@ def _plan_text(plan: BuildPlan) -> str:
             lines += _step_text(role, row.name, row.options)
     budget = plan.target.written.below(("budget",)).values
     return "\n".join([*lines, *_step_text("validate", "budgets" if budget else "no budgets", budget)])
+
+
+def _candidate_text(row: PlannedCandidate) -> Iterator[str]:
+    """One of the recipes that the best is chosen from, each pass with its options."""
+    if row.why_not is not None:
+        yield f"  candidate {row.name}: left out: {row.why_not}"
+        return
+    yield f"  candidate {row.name}"
+    for entry in row.passes:
+        yield from _step_text("  pass", entry.name, entry.options)
 
 
 def _step_text(role: str, name: str, options: Mapping[str, object]) -> Iterator[str]:

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from edgetool.cli.options import File, Json, Quiet, Set, Source, Target, Trust, flag
 from edgetool.cli.output import Output
-from edgetool.errors import ConfigError
+from edgetool.errors import ConfigError, EdgetoolError, ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from edgetool.artifact import JsonValue
     from edgetool.engine.pipeline import Verdict
+    from edgetool.engine.planned import BuildPlan, PlannedCandidate
 
 _SHOWN = 12
 
@@ -32,7 +36,7 @@ def check(
     The passes are run and the backend of TARGET is asked; nothing is built.
     """
     from edgetool.cli.project import open_project, services
-    from edgetool.engine.pipeline import apply_passes, ask_support, refusal
+    from edgetool.engine.pipeline import Verdict, apply_recipe, ask_support, import_source, refusal
     from edgetool.engine.plan import plan
     from edgetool.engine.services import threads_for
 
@@ -42,32 +46,70 @@ def check(
     planned = plan(project.config, name, project.plugins, source=source, trusted=trust_source)
     threads = threads_for(planned.target)
     with services(output, project.plugins) as shared, shared.stepper(planned) as stepper:
-        prepared = apply_passes(planned, stepper, threads=threads)
+        imported = import_source(planned, stepper, threads=threads)
         backend = next(row for row in planned.backends if row.failure is None)
-        verdict = ask_support(planned, backend, prepared.model, stepper, threads=threads)
+
+        def ask(way: BuildPlan) -> Verdict:
+            prepared = apply_recipe(way, imported, stepper, threads=threads)
+            return ask_support(way, backend, prepared.model, stepper, threads=threads)
+
+        if planned.candidates:
+            answers = {row.name: _answer(row, planned, ask) for row in planned.candidates}
+        else:
+            answers = {name: ask(planned)}
+    skipped = [f"{name}: {row.name} is passed over: {row.failure.message}" for row in planned.backends if row.failure]
+    texts = [
+        _text(label, backend.name, answer, all_nodes=all_nodes) if isinstance(answer, Verdict) else f"{label}: {answer}"
+        for label, answer in answers.items()
+    ]
+    rows = {label: _row(answer) for label, answer in answers.items()}
+    accepted = any(row["accepted"] for row in rows.values())
     output.result(
         {
             "target": name,
             "backend": backend.name,
-            "accepted": not verdict.refusals,
-            "accelerator": verdict.accelerator,
-            "placements": list(verdict.placements),
-            "problems": [problem.to_json() for problem in verdict.problems],
-            "legalize": verdict.legalize,
+            **(
+                {"accepted": accepted, "candidates": [{"name": label, **row} for label, row in rows.items()]}
+                if planned.candidates
+                else rows[name]
+            ),
         },
-        "\n".join(
-            [
-                *(
-                    f"{name}: {row.name} is passed over: {row.failure.message}"
-                    for row in planned.backends
-                    if row.failure
-                ),
-                _text(name, backend.name, verdict, all_nodes=all_nodes),
-            ]
-        ),
+        "\n".join([*skipped, *texts]),
     )
-    if verdict.refusals and not verdict.legalize:
-        raise refusal(backend.name, verdict, planned)
+    verdicts = [answer for answer in answers.values() if isinstance(answer, Verdict)]
+    if not verdicts:
+        reasons = "; ".join(f"{label}: {answer}" for label, answer in answers.items())
+        raise ModelError("no-candidate", f"no candidate gets as far as {backend.name}: {reasons}", where=name)
+    if all(verdict.refusals and not verdict.legalize for verdict in verdicts):
+        raise refusal(backend.name, verdicts[0], planned)
+
+
+def _answer(candidate: PlannedCandidate, plan: BuildPlan, ask: Callable[[BuildPlan], Verdict]) -> Verdict | str:
+    """The verdict on one candidate of `precision = "auto"`, or why there is none."""
+    from edgetool.engine.fallback import FALLS_BACK
+
+    if candidate.why_not is not None:
+        return f"left out: {candidate.why_not}"
+    try:
+        return ask(plan.with_passes_of(candidate))
+    except EdgetoolError as error:
+        if error.exit_code not in FALLS_BACK:
+            raise
+        return str(error)
+
+
+def _row(answer: Verdict | str) -> dict[str, JsonValue]:
+    from edgetool.engine.pipeline import Verdict
+
+    if not isinstance(answer, Verdict):
+        return {"accepted": False, "why_not": answer}
+    return {
+        "accepted": not answer.refusals,
+        "accelerator": answer.accelerator,
+        "placements": [dict(row) for row in answer.placements],
+        "problems": [problem.to_json() for problem in answer.problems],
+        "legalize": dict(answer.legalize) if answer.legalize else None,
+    }
 
 
 def only_target(names: list[str]) -> str:

@@ -10,6 +10,7 @@ import typer
 from edgetool.cli.check import only_target
 from edgetool.cli.options import File, Json, Quiet, Set, Source, Target, Trust
 from edgetool.cli.output import Output
+from edgetool.errors import ConfigError
 
 if TYPE_CHECKING:
     from edgetool.engine.pipeline import ModelState, Prepared
@@ -65,6 +66,14 @@ def _run(
     if compress and target is None:
         target = only_target(list(project.config.targets))
     plan = plan_preparation(project.config, target, project.plugins, source=source, trusted=trusted)
+    if compress and plan.candidates:
+        raise ConfigError(
+            "no-one-recipe",
+            f'target {plan.target.name!r} says precision = "auto": its recipe is known once its engines are measured',
+            where=f"{project.config.path} [targets.{plan.target.name}] precision",
+            hint=f"edgetool build --target {plan.target.name}, or "
+            f"--set targets.{plan.target.name}.recipe=NAME to write what one recipe gives",
+        )
     threads = threads_for(plan.target)
     with services(output, project.plugins) as shared, shared.stepper(plan) as stepper:
         prepared: Prepared | None = None

@@ -11,7 +11,8 @@ from edgetool.config.options import check_target_options
 from edgetool.config.result import Config, ResolvedTarget
 from edgetool.config.units import format_bytes
 from edgetool.doctor.finding import Finding, Status
-from edgetool.engine.plan import PlannedBackend, plan_backend
+from edgetool.engine.plan import plan_backend
+from edgetool.engine.planned import PlannedBackend
 from edgetool.errors import ConfigError
 from edgetool.plugin.manager import Plugins
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from edgetool.engine.events import BuildFailed, BuildFinished
 from edgetool.engine.execute import build
 from edgetool.engine.outcome import BuildOptions
-from edgetool.engine.plan import BuildPlan
+from edgetool.engine.planned import BuildPlan
 from edgetool.engine.services import Services
 from edgetool.errors import EdgetoolError, InterruptedByUserError
 

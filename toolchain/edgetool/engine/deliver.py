@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import edgetool
 from edgetool.artifact import Facts, JsonValue
@@ -21,50 +23,63 @@ from edgetool.bundle.manifest import (
     compatibility_key,
 )
 from edgetool.bundle.write import MODEL_FOLDER, Contents, portable_source, write_bundle
+from edgetool.engine.assess import Attempt, node_counts, stand_in
 from edgetool.engine.events import StepFinished
 from edgetool.engine.outcome import BuildOptions, Candidate, Proof
 from edgetool.engine.pipeline import BuiltEngine, DataState
-from edgetool.engine.plan import BuildPlan
+from edgetool.engine.planned import BuildPlan
+from edgetool.engine.standing import Choice
 from edgetool.engine.stepper import Stepper
-from edgetool.engine.summary import Delivery, measured, node_counts, stand_in, unproven
 from edgetool.host import read_host
-from edgetool.validate.budgets import Verdict, judge
-
-OF_THE_MOMENT = ("latency_p50", "latency_p90", "latency_p99", "min_speedup", "memory")
-"""Budgets whose verdict depends on the machine and the moment: they stand in measurements.json only."""
+from edgetool.validate.budgets import OF_THE_MOMENT
 
 
-def deliver(plan: BuildPlan, candidate: Candidate, proof: Proof, stepper: Stepper, options: BuildOptions) -> Delivery:
-    """Judge, write the bundle, and say where it is. A bundle with equal content is left alone.
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A bundle in its place.
+
+    Attributes:
+        bundle: its folder.
+        content_digest: of everything in it but the measurements.
+        written: False when an equal bundle was there already.
+    """
+
+    bundle: Path
+    content_digest: str
+    written: bool
+
+
+def deliver(attempt: Attempt, choice: Choice | None, stepper: Stepper, options: BuildOptions) -> Delivery:
+    """Write the bundle, and say where it is. A bundle with equal content is left alone.
 
     Raises:
         ConfigError: something else is in the bundle's place.
         HostError: disk full, permission denied.
     """
     started = time.monotonic()
-    engine = candidate.engine
-    size = sum(path.stat().st_size for path in engine.directory.rglob("*") if path.is_file())
-    verdicts = judge(plan.target.budget, measured(plan, candidate, proof, size=size))
-    findings = (*(proof.comparison.findings if proof.comparison else ()), *unproven(plan, candidate, proof))
+    plan = attempt.plan
     written = write_bundle(
         options.output / plan.bundle_name,
         Contents(
-            manifest=_manifest(plan, candidate, proof, _lasting(verdicts)),
-            engine=engine.directory,
-            golden=proof.golden,
-            validation=_validation(plan, candidate, proof, _lasting(verdicts)),
-            measurements=_measurements(proof, verdicts),
+            manifest=_manifest(attempt),
+            engine=attempt.candidate.engine.directory,
+            golden=attempt.proof.golden,
+            validation=_validation(attempt, choice),
+            measurements=_measurements(attempt, choice),
         ),
     )
     stepper.tell(StepFinished(plan.target.name, "bundle", time.monotonic() - started, not written.renewed))
-    return Delivery(written.path, written.content_digest, size, verdicts, findings, written.renewed)
+    return Delivery(written.path, written.content_digest, written.renewed)
 
 
-def _lasting(verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
-    return tuple(row for row in verdicts if row.name not in OF_THE_MOMENT)
+def _verdicts(attempt: Attempt, *, of_the_moment: bool) -> tuple[Mapping[str, JsonValue], ...]:
+    """Those of the moment stand in measurements.json, the lasting ones everywhere else."""
+    rows = attempt.assessment.verdicts
+    return tuple(row.to_json() for row in rows if (row.name in OF_THE_MOMENT) == of_the_moment)
 
 
-def _manifest(plan: BuildPlan, candidate: Candidate, proof: Proof, verdicts: tuple[Verdict, ...]) -> Manifest:
+def _manifest(attempt: Attempt) -> Manifest:
+    plan, candidate, proof = attempt.plan, attempt.candidate, attempt.proof
     engine, prepared, target = candidate.engine, candidate.prepared, plan.target
     model = plan.config.model
     preprocess = plan.config.data.preprocess
@@ -97,7 +112,7 @@ def _manifest(plan: BuildPlan, candidate: Candidate, proof: Proof, verdicts: tup
         calibration=_data(prepared.calibration),
         evaluation=_data(proof.evaluation),
         validation=_short(proof),
-        verdicts=tuple(row.to_json() for row in verdicts),
+        verdicts=_verdicts(attempt, of_the_moment=False),
         tools=_tools(plan, candidate),
         stands_in_for=target.stands_in_for,
         fallback=tuple(FallbackRecord(row.backend, row.code, row.reason) for row in candidate.refused),
@@ -141,9 +156,8 @@ def _short(proof: Proof) -> dict[str, JsonValue]:
     }
 
 
-def _validation(
-    plan: BuildPlan, candidate: Candidate, proof: Proof, verdicts: tuple[Verdict, ...]
-) -> Mapping[str, JsonValue]:
+def _validation(attempt: Attempt, choice: Choice | None) -> Mapping[str, JsonValue]:
+    plan, candidate, proof = attempt.plan, attempt.candidate, attempt.proof
     total, elsewhere = node_counts(candidate)
     return {
         "schema_version": 1,
@@ -160,18 +174,29 @@ def _validation(
             "off_accelerator_nodes": elsewhere,
         },
         "execution": dict(proof.evidence),
-        "verdicts": [row.to_json() for row in verdicts],
-        "unproven": [row.to_json() for row in unproven(plan, candidate, proof)],
+        "verdicts": [dict(row) for row in _verdicts(attempt, of_the_moment=False)],
+        "unproven": [row.to_json() for row in attempt.assessment.unproven],
+        "candidate": choice.name if choice else None,
+        "chosen_by": choice.by if choice else None,
+        "candidates": [row.to_json() for row in choice.standings] if choice else None,
     }
 
 
-def _measurements(proof: Proof, verdicts: tuple[Verdict, ...]) -> Mapping[str, JsonValue]:
+def _measurements(attempt: Attempt, choice: Choice | None) -> Mapping[str, JsonValue]:
     """What belongs to this machine and this moment."""
-    found = proof.measurement
+    found = attempt.proof.measurement
     host = read_host()
-    moment: list[JsonValue] = [row.to_json() for row in verdicts if row.name in OF_THE_MOMENT]
+    moment: JsonValue = [dict(row) for row in _verdicts(attempt, of_the_moment=True)]
+    candidates: JsonValue = {name: row.to_json() for name, row in choice.moments.items()} if choice else None
     if found is None:
-        return {"schema_version": 1, "latency": None, "why_not": proof.why_not or "not measured", "verdicts": moment}
+        why_not = attempt.proof.why_not or "not measured"
+        return {
+            "schema_version": 1,
+            "latency": None,
+            "why_not": why_not,
+            "verdicts": moment,
+            "candidates": candidates,
+        }
     at = datetime.datetime.fromtimestamp(found.measured_at, tz=datetime.UTC)
     return {
         "schema_version": 1,
@@ -182,4 +207,5 @@ def _measurements(proof: Proof, verdicts: tuple[Verdict, ...]) -> Mapping[str, J
         "measured_at": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "host": {"cpu": host.cpu, "arch": host.arch, "isa": list(host.isa), "threads": host.threads},
         "verdicts": moment,
+        "candidates": candidates,
     }

@@ -25,6 +25,21 @@ class BuildStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class CandidateStarted:
+    """With `precision = "auto"`: the steps that follow are this candidate's.
+
+    Attributes:
+        target: whose build it is.
+        candidate: name of the recipe, or of the precision.
+        steps: the names of its steps in order.
+    """
+
+    target: str
+    candidate: str
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StepStarted:
     """A step that is not in the cache begins to run.
 
@@ -148,7 +163,15 @@ class BuildFinished:
 
 
 Event: TypeAlias = (
-    BuildStarted | StepStarted | StepProgress | StepNote | StepFinished | Warned | BuildFailed | BuildFinished
+    BuildStarted
+    | CandidateStarted
+    | StepStarted
+    | StepProgress
+    | StepNote
+    | StepFinished
+    | Warned
+    | BuildFailed
+    | BuildFinished
 )
 Listener: TypeAlias = Callable[[Event], None]
 

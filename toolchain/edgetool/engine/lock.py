@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgetool.artifact import JsonValue
 from edgetool.disk import replace_file
 from edgetool.engine.cache import Key
 from edgetool.engine.history import difference
@@ -25,11 +26,13 @@ class TargetLock:
         path: of the lock file, for messages.
         target: its name.
         steps: step name to the parts of its key.
+        choice: which candidate was chosen and how the others came off, where the target says `precision = "auto"`.
     """
 
     path: Path
     target: str
     steps: Mapping[str, Mapping[str, Any]]
+    choice: Mapping[str, Any] | None = None
 
     def compare(self, key: Key) -> None:
         """Raise `DriftError` unless the step is locked with exactly these parts."""
@@ -69,14 +72,18 @@ def read_lock(path: Path, target: str) -> TargetLock:
             where=str(path),
             hint=f"edgetool build --target {target} --update-lock",
         )
-    return TargetLock(path, target, data["targets"][target])
+    return TargetLock(path, target, data["targets"][target], data.get("choices", {}).get(target))
 
 
-def update_lock(path: Path, target: str, keys: Sequence[Key]) -> None:
-    """Write the target's steps, keeping those of other targets."""
+def update_lock(path: Path, target: str, keys: Sequence[Key], *, choice: Mapping[str, JsonValue] | None = None) -> None:
+    """Write the target's steps and the choice between its candidates, keeping those of other targets."""
     try:
         data = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
         data = {"schema": _SCHEMA, "targets": {}}
     data["targets"][target] = {key.step: key.parts for key in keys}
+    choices = {name: row for name, row in data.get("choices", {}).items() if name != target}
+    if choice is not None:
+        choices[target] = choice
+    data = {**data, "choices": choices} if choices else {key: row for key, row in data.items() if key != "choices"}
     replace_file(path, (json.dumps(data, indent=1, sort_keys=True) + "\n").encode())

@@ -11,7 +11,8 @@ from edgetool.artifact import Facts
 from edgetool.config.schema import DataTable
 from edgetool.engine.events import StepNote
 from edgetool.engine.fingerprint import code_digest, relative_name
-from edgetool.engine.plan import BuildPlan, Planned, PlannedBackend, PlannedPass, plan_pass
+from edgetool.engine.plan import plan_pass
+from edgetool.engine.planned import BuildPlan, Planned, PlannedBackend, PlannedPass
 from edgetool.engine.requests import DataRequest, ModelFile, Plug, request_json
 from edgetool.engine.stepper import Stepper, StepRequest
 from edgetool.engine.tasks import BuildTask, DatasetTask, ImportTask, PassTask, SupportTask
@@ -157,12 +158,22 @@ def import_model(plan: BuildPlan, stepper: Stepper, *, threads: int) -> tuple[Mo
 
 def apply_passes(plan: BuildPlan, stepper: Stepper, *, threads: int) -> Prepared:
     """Import, then every pass of the recipe in order."""
+    return apply_recipe(plan, import_source(plan, stepper, threads=threads), stepper, threads=threads)
+
+
+def import_source(plan: BuildPlan, stepper: Stepper, *, threads: int) -> Prepared:
+    """The imported model, before any pass."""
     reference, source = import_model(plan, stepper, threads=threads)
+    return Prepared(reference, reference, (), source.facts, source.digest, None)
+
+
+def apply_recipe(plan: BuildPlan, imported: Prepared, stepper: Stepper, *, threads: int) -> Prepared:
+    """Every pass of the plan in order, with calibration data where one of them can use it."""
     calibration = None
     welcome = any(row.welcomes_calibration for row in plan.passes) and data_request(plan, "calibration") is not None
     if welcome or any(row.wants_calibration for row in plan.passes):
-        calibration = read_data(plan, stepper, "calibration", reference.signature)
-    prepared = Prepared(reference, reference, (), source.facts, source.digest, calibration)
+        calibration = read_data(plan, stepper, "calibration", imported.reference.signature)
+    prepared = replace(imported, calibration=calibration)
     for row in plan.passes:
         prepared = apply_pass(row, prepared, stepper, threads=threads)
     return prepared

@@ -1,19 +1,21 @@
-"""What a build is going to do, as data: names resolved, options validated, nothing heavy computed."""
+"""From a target to its plan: names resolved, options validated, nothing heavy computed."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pydantic
 
-from edgetool.backends.base import HERE, Availability, Backend, Site
+from edgetool.backends.base import Availability, Backend, Site
 from edgetool.config.mistakes import error_from
 from edgetool.config.options import check_target_options
+from edgetool.config.precision import CandidateRecipe
 from edgetool.config.result import Config, ResolvedTarget
 from edgetool.config.schema import ModelTable
 from edgetool.config.translate import refusal
+from edgetool.engine.planned import BuildPlan, Planned, PlannedBackend, PlannedCandidate, PlannedPass
 from edgetool.engine.source import resolve_source
 from edgetool.engine.survey import BackendQuestion, Survey, survey
 from edgetool.errors import ConfigError, DeviceError, EdgetoolError, UnavailableError
@@ -28,109 +30,6 @@ CORE_TOOLS = ("numpy", "onnx", "onnx-ir", "onnxscript")
 """Distributions behind every pass; their versions are part of the keys."""
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A plugin's class with validated options.
-
-    Attributes:
-        name: what targets.toml calls it.
-        loader: `module:Class`.
-        revision: the class's own.
-        options: validated, defaults filled in, as JSON.
-        provider: the plugin's distribution and version.
-        tools: distribution name to version, of all that decide the result.
-        isolated: it brings a framework of its own, so its process is not kept for the next steps.
-    """
-
-    name: str
-    loader: str
-    revision: int
-    options: Mapping[str, Any]
-    provider: str
-    tools: Mapping[str, str]
-    isolated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedPass(Planned):
-    """A pass; whether it cannot do without the user's samples, or only does better with them."""
-
-    wants_calibration: bool = False
-    welcomes_calibration: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedBackend(Planned):
-    """A backend with what its probe said; `failure` is set instead where it cannot build here."""
-
-    availability: Availability | None = None
-    failure: EdgetoolError | None = None
-    deterministic: bool = True
-    site: Site = HERE
-
-
-@dataclass(frozen=True, slots=True)
-class BuildPlan:
-    """One target's build.
-
-    Attributes:
-        config: the file it comes from.
-        target: resolved.
-        name, version: of the bundle.
-        importer: what reads the source.
-        request: what the user declared about the model.
-        passes: in order.
-        backends: the target's own, then its fallbacks in order.
-        covered_by: targets that stand in for this one, for hints.
-    """
-
-    config: Config
-    target: ResolvedTarget
-    name: str
-    version: str
-    source: Source
-    importer: Planned
-    request: ImportRequest
-    passes: tuple[PlannedPass, ...]
-    backends: tuple[PlannedBackend, ...]
-    covered_by: tuple[str, ...]
-
-    @property
-    def bundle_name(self) -> str:
-        return f"{self.name}-{self.version}-{self.target.name}.edgebundle"
-
-    @property
-    def step_names(self) -> tuple[str, ...]:
-        return ("import", *(row.name for row in self.passes), "supports", "build", "validate", "bundle")
-
-    def to_json(self) -> dict[str, Any]:
-        """For `--dry-run`."""
-
-        def row(item: Planned) -> dict[str, Any]:
-            return {"use": item.name, "options": dict(item.options), "from": item.provider, "tools": dict(item.tools)}
-
-        return {
-            "target": self.target.name,
-            "bundle": self.bundle_name,
-            "source": self.source.text,
-            "import": row(self.importer),
-            "passes": [row(item) for item in self.passes],
-            "legalize": "if the backend refuses the model and names a pass that would cure it, that pass runs once",
-            "build": [
-                {
-                    **row(item),
-                    "available": item.failure is None,
-                    "why_not": item.failure and item.failure.message,
-                    "builder": item.availability and item.availability.builder,
-                    "why_builder": item.availability and item.availability.why_builder,
-                }
-                for item in self.backends
-            ],
-            "budget": self.target.budget.model_dump(exclude_none=True),
-            "stands_in_for": list(self.target.stands_in_for),
-        }
-
-
 def plan(
     config: Config, target_name: str, plugins: Plugins, *, source: str | None = None, trusted: bool = False
 ) -> BuildPlan:
@@ -139,10 +38,13 @@ def plan(
     Raises:
         ConfigError: unknown names, wrong options, no source.
         UnavailableError: a pass, the importer, or every backend of the target is missing or broken here.
+        DeviceError: the target's device cannot be reached, or is not as described.
     """
     preparation = plan_preparation(config, target_name, plugins, source=source, trusted=trusted)
     where = f"{config.path} [targets.{target_name}]"
     backends = _plan_backends(preparation.target, plugins, where, preparation.covered_by)
+    if preparation.candidates:
+        _refuse_deferred(backends, where)
     return replace(preparation, backends=backends)
 
 
@@ -166,6 +68,7 @@ def plan_preparation(
         importer=_plan_importer(found, model, plugins, target.builder.python, f"{config.path} [model]"),
         request=_request(model),
         passes=_plan_recipe(target, plugins, config),
+        candidates=tuple(_plan_candidate(row, target, plugins, config) for row in target.candidates),
         backends=(),
         covered_by=tuple(name for name, other in config.targets.items() if target_name in other.stands_in_for),
     )
@@ -223,6 +126,39 @@ def _one_importer(readers: list[Any], source: Source) -> Any:
 def _plan_recipe(target: ResolvedTarget, plugins: Plugins, config: Config) -> tuple[PlannedPass, ...]:
     where = f"{config.path} [recipes.{target.recipe}]"
     return tuple(plan_pass(table.use, table.options, target, plugins, where=where) for table in target.passes)
+
+
+def _plan_candidate(
+    candidate: CandidateRecipe, target: ResolvedTarget, plugins: Plugins, config: Config
+) -> PlannedCandidate:
+    """Resolve one candidate; what this machine or the target's facts rule out comes back with the reason."""
+    use = tuple(table.use for table in candidate.passes)
+    where = f"{config.path} [{'recipes' if candidate.written else f'targets.{target.name}'}.{candidate.name}]"
+    if candidate.fact and target.facts.get(candidate.fact) is False:
+        return PlannedCandidate(candidate.name, use, left_out=f"the target's facts say {candidate.fact} = false")
+    try:
+        passes = tuple(plan_pass(row.use, row.options, target, plugins, where=where) for row in candidate.passes)
+    except UnavailableError as error:
+        return PlannedCandidate(candidate.name, use, failure=error)
+    wanting = [row.name for row in passes if row.wants_calibration]
+    if wanting and config.data.calibration is None:
+        reason = f"{wanting[0]} needs calibration data, and [data] calibration names none"
+        return PlannedCandidate(candidate.name, use, left_out=reason)
+    return PlannedCandidate(candidate.name, use, passes)
+
+
+def _refuse_deferred(backends: tuple[PlannedBackend, ...], where: str) -> None:
+    """Engines that a device makes later can neither be compared nor measured now."""
+    for row in backends:
+        if row.failure is None and row.availability and row.availability.deferred:
+            builder = f"the builder {row.availability.builder!r} of " if row.availability.builder else ""
+            raise ConfigError(
+                "nothing-to-compare",
+                f'precision = "auto" compares engines, and {builder}{row.name!r} leaves making them to the device',
+                where=where,
+                hint='name the device with host = "..." in the target\'s builder table, or name a recipe in place of '
+                "precision",
+            )
 
 
 def plan_pass(

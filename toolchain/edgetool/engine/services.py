@@ -9,7 +9,7 @@ from edgetool.engine.cache import Cache
 from edgetool.engine.events import Listener
 from edgetool.engine.isolate import Children, Limits
 from edgetool.engine.lock import TargetLock
-from edgetool.engine.plan import BuildPlan
+from edgetool.engine.planned import BuildPlan
 from edgetool.engine.stepper import Stepper
 from edgetool.host import thread_count
 from edgetool.plugin.manager import Plugins

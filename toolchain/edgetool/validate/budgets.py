@@ -28,6 +28,9 @@ _ON_DEVICE = "build on a machine that has the target's device and runtime"
 _NO_RATIO = "the engine was timed on its device, where the float reference does not run"
 _ABSOLUTE = "set latency_p50 instead, which is measured on the device"
 
+OF_THE_MOMENT = ("latency_p50", "latency_p90", "latency_p99", "min_speedup", "memory")
+"""Budgets whose verdict depends on the machine and the moment."""
+
 _ROUNDING = 1e-9
 """0.9 - 0.89 is a little more than 0.01 in binary; nobody means that."""
 

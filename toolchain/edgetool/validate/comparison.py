@@ -86,6 +86,12 @@ class Comparison:
         return next((trial for trial in self.trials if trial.origin == "evaluation"), None)
 
     @property
+    def cosine(self) -> float | None:
+        """The smallest of any output on the user's own samples; None without samples or float outputs."""
+        rows = self.real.differences if self.real else ()
+        return min((row.cosine for row in rows if not row.integral), default=None)
+
+    @property
     def deterministic(self) -> bool:
         return self.repeat_difference == 0
 

@@ -8,6 +8,7 @@ from typing import TextIO
 from edgetool.config.units import format_seconds
 from edgetool.engine.events import (
     BuildStarted,
+    CandidateStarted,
     Event,
     Listener,
     StepFinished,
@@ -43,6 +44,8 @@ def line(event: Event) -> str | None:
     match event:
         case BuildStarted(target, steps):
             return f"{target}: {' > '.join(steps)}"
+        case CandidateStarted(target, candidate, steps):
+            return f"{target}: candidate {candidate}: {' > '.join(steps)}"
         case StepProgress(target, step, done, total, what):
             return f"{target}: {step}: {done} of {total} {what}"
         case StepNote(target, step, text):

@@ -14,6 +14,7 @@ from edgetool.engine.events import (
     BuildFailed,
     BuildFinished,
     BuildStarted,
+    CandidateStarted,
     Event,
     Listener,
     StepFinished,
@@ -49,7 +50,7 @@ def live() -> Iterator[Listener]:
                 progress.reset(bars[target], description=step, target=target, count="", total=None)
             case StepProgress(target, _, done, total, what) if target in bars:
                 progress.update(bars[target], completed=done, total=total, count=f"{done}/{total} {what}")
-            case StepFinished() | StepNote():
+            case CandidateStarted() | StepFinished() | StepNote():
                 progress.console.print(Text(line(event) or "", style="dim"))
             case Warned():
                 progress.console.print(Text(line(event) or "", style="yellow"))

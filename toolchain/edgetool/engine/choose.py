@@ -1,0 +1,136 @@
+"""`precision = "auto"`: every candidate is built and measured, and the best one is delivered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgetool.engine.assess import Attempt, assess
+from edgetool.engine.cache import Key
+from edgetool.engine.events import CandidateStarted, Warned
+from edgetool.engine.fallback import FALLS_BACK, first_that_builds, make_engine
+from edgetool.engine.lock import TargetLock
+from edgetool.engine.outcome import BuildOptions, Refused
+from edgetool.engine.pipeline import DataState, Prepared, apply_recipe, import_source
+from edgetool.engine.planned import BuildPlan, PlannedBackend, PlannedCandidate
+from edgetool.engine.prove import prove, read_evaluation
+from edgetool.engine.ranking import Contender, rank
+from edgetool.engine.standing import Choice, Moment, choice_from_json
+from edgetool.engine.stepper import Stepper
+from edgetool.errors import ConfigError, DriftError, EdgetoolError
+from edgetool.plugin.manager import Plugins
+
+
+class Contest:
+    """The candidates of one target, each taken from the imported model to a proven engine."""
+
+    def __init__(
+        self, plan: BuildPlan, stepper: Stepper, plugins: Plugins, options: BuildOptions, *, threads: int
+    ) -> None:
+        self.plan = plan
+        self._stepper = stepper
+        self._plugins = plugins
+        self._options = options
+        self._threads = threads
+        self.imported: Prepared = import_source(plan, stepper, threads=threads)
+        self.evaluation: DataState | None = read_evaluation(plan, self.imported.reference, stepper)
+        self.shared: tuple[Key, ...] = tuple(stepper.history)
+
+    def run(self, backend: PlannedBackend, refused: tuple[Refused, ...]) -> tuple[Contender, ...]:
+        """All candidates with one backend.
+
+        Raises:
+            EdgetoolError: none of them got to an engine, or something is wrong that concerns them all.
+        """
+        contenders = tuple(self._try(row, backend, refused) for row in self.plan.candidates)
+        if not any(row.attempt for row in contenders):
+            raise _none_left(self.plan, contenders)
+        return contenders
+
+    def _try(self, row: PlannedCandidate, backend: PlannedBackend, refused: tuple[Refused, ...]) -> Contender:
+        contender = Contender(row.name, row.use, error=row.failure, left_out=row.left_out)
+        if row.why_not is not None:
+            return contender
+        target, before = self.plan.target.name, len(self._stepper.history)
+        plan = self.plan.with_passes_of(row)
+        self._stepper.tell(CandidateStarted(target, row.name, plan.step_names[1:-1]))
+        try:
+            attempt = self._attempt(plan, backend, refused)
+        except EdgetoolError as error:
+            if error.exit_code not in FALLS_BACK:
+                raise
+            self._stepper.tell(Warned(target, f"candidate {row.name} gives no engine: {error}"))
+            return replace(contender, error=error)
+        return replace(contender, attempt=attempt, keys=tuple(self._stepper.history[before:]))
+
+    def _attempt(self, plan: BuildPlan, backend: PlannedBackend, refused: tuple[Refused, ...]) -> Attempt:
+        stepper, threads = self._stepper, self._threads
+        prepared = apply_recipe(plan, self.imported, stepper, threads=threads)
+        candidate = make_engine(plan, backend, prepared, refused, stepper, self._plugins, threads=threads)
+        return assess(plan, candidate, prove(plan, candidate, self.evaluation, stepper, self._options, threads=threads))
+
+
+def choose(
+    plan: BuildPlan,
+    stepper: Stepper,
+    plugins: Plugins,
+    options: BuildOptions,
+    *,
+    lock: TargetLock | None,
+    threads: int,
+) -> tuple[Attempt, Choice]:
+    """The best candidate's engine, and how all came off. A locked build makes the candidate that the lock names.
+
+    The stepper's history becomes that of the chosen candidate, followed by the others' under names of their own.
+
+    Raises:
+        EdgetoolError: of the last backend, when none of its candidates got to an engine.
+        DriftError: the lock names no candidate, or one that the target no longer has.
+    """
+    locked = _locked(plan, lock) if lock else None
+    if locked:
+        plan = replace(plan, candidates=tuple(row for row in plan.candidates if row.name == locked.name))
+    contest = Contest(plan, stepper, plugins, options, threads=threads)
+    contenders = first_that_builds(plan, stepper, contest.run)
+    best, choice = rank(contenders)
+    assert best.attempt is not None
+    if locked:
+        choice = replace(locked, moments={best.name: Moment(best.attempt.proof.measurement)})
+    others = [replace(key, step=f"{row.name}: {key.step}") for row in contenders if row is not best for key in row.keys]
+    stepper.history[:] = [*contest.shared, *best.keys, *others]
+    opened = (*best.attempt.assessment.unproven, *choice.unproven)
+    return replace(best.attempt, assessment=replace(best.attempt.assessment, unproven=opened)), choice
+
+
+def _locked(plan: BuildPlan, lock: TargetLock) -> Choice:
+    where = f"{lock.path} [{plan.target.name}]"
+    if lock.choice is None:
+        raise DriftError(
+            "lock-drift",
+            'the lock was written before the target said precision = "auto"',
+            where=where,
+            hint="edgetool build --update-lock",
+        )
+    choice = choice_from_json(lock.choice)
+    if choice.name not in [row.name for row in plan.candidates]:
+        raise DriftError(
+            "lock-drift",
+            f"candidate {choice.name!r} was locked, and the target has it no more",
+            where=where,
+            hint="restore what changed, or accept it with edgetool build --update-lock",
+        )
+    return choice
+
+
+def _none_left(plan: BuildPlan, contenders: tuple[Contender, ...]) -> EdgetoolError:
+    """One reason as it is; several under the exit code of the first candidate that was tried."""
+    errors = [row.error for row in contenders if row.error]
+    if len(contenders) == 1 and errors:
+        return errors[0]
+    reasons = "; ".join(f"{row.name}: {row.left_out or row.error}" for row in contenders)
+    kind, hint = (type(errors[0]), errors[0].hint) if errors else (ConfigError, None)
+    return kind(
+        "no-candidate",
+        f"no candidate became an engine: {reasons}",
+        where=f"{plan.config.path} [targets.{plan.target.name}]",
+        hint=hint or "name a recipe in place of precision, and build that",
+    )
