@@ -41,10 +41,11 @@ def input_bytes(version: Version, array: np.ndarray[Any, Any]) -> bytes:
 
     kind = str(array.dtype)
     if kind == "float64" or (kind == "int64" and version.major < 10):
-        if kind == "int64" and array.size and (array.min() < -(2**31) or array.max() >= 2**31):
+        beyond = array[(array < -(2**31)) | (array >= 2**31)] if kind == "int64" else array[:0]
+        if beyond.size:
             raise ModelError(
                 "input-beyond-int32",
-                f"TensorRT {version} holds int64 as int32, and an input has the value {array.max()}",
+                f"TensorRT {version} holds int64 as int32, and an input has the value {beyond.flat[0]}",
                 hint="use TensorRT 10 or later",
             )
         array = array.astype(_NARROWED[kind])
@@ -95,6 +96,8 @@ def _array(spec: TensorSpec, rows: Mapping[str, Mapping[str, Any]]) -> np.ndarra
         if values and isinstance(values[0], str):  # the final shape, which then stands before the values
             dimensions = values.pop(0)
         shape = tuple(map(int, _SIZE.findall(dimensions)))
+        if not all(isinstance(value, int | float) for value in values):
+            raise TypeError("null, or a text")
         wide = np.array(values, dtype=np.float64 if spec.dtype in _FLOATS else np.int64)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise _bad(f"output {spec.name!r}: dimensions or values that are none") from error
