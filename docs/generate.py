@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from reference_pages import backends, commands, errors, events, hooks, passes, targets_toml
+from reference_pages import backends, commands, errors, events, hooks, jetson, passes, targets_toml
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -19,6 +19,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "errors.md": errors.page,
     "events.md": events.page,
     "hooks.md": hooks.page,
+    "jetson.md": jetson.page,
     "passes.md": passes.page,
     "targets-toml.md": targets_toml.page,
 }

@@ -3,7 +3,7 @@
 from edgetool_tensorrt.knowledge.chips import Chip, canonical_sm, chips, sm_of
 from edgetool_tensorrt.knowledge.issues import KnownIssue, all_issues, known_issues
 from edgetool_tensorrt.knowledge.jetpacks import JetPack, jetpack, jetpack_of, jetpacks
-from edgetool_tensorrt.knowledge.opsets import max_opset
+from edgetool_tensorrt.knowledge.opsets import max_opset, opsets
 
 __all__ = [
     "Chip",
@@ -17,5 +17,6 @@ __all__ = [
     "jetpacks",
     "known_issues",
     "max_opset",
+    "opsets",
     "sm_of",
 ]
