@@ -12,19 +12,12 @@ from typing import Final
 from edgetool.backends import Site
 from edgetool.errors import ConfigError
 from edgetool.problem import Problem
+from edgetool_tensorrt import knowledge
 from edgetool_tensorrt.options import TensorRtOptions
 
 OFFERED: Final = (75, 80, 86, 89, 120, 121)
 """What an RTX engine can be built for."""
 
-_BOARDS: Final[Mapping[int, str]] = {
-    53: "Jetson Nano and TX1",
-    62: "Jetson TX2",
-    72: "Jetson Xavier",
-    87: "Jetson Orin",
-    101: "Jetson Thor",
-    110: "Jetson Thor",
-}
 _SERVERS: Final[Mapping[int, str]] = {70: "V100", 90: "H100 and H200", 100: "B200", 103: "B300"}
 
 
@@ -33,9 +26,10 @@ def refusal(sm: int) -> Problem | None:
     if sm in OFFERED:
         return None
     offered = ", ".join(map(str, OFFERED))
-    if sm in _BOARDS:
+    board = next((chip for chip in knowledge.chips() if chip.sm == knowledge.canonical_sm(sm)), None)
+    if board is not None:
         return Problem(
-            f"TensorRT-RTX does not build for compute capability {sm} ({_BOARDS[sm]}); it offers {offered}",
+            f"TensorRT-RTX does not build for compute capability {sm} (Jetson {board.modules}); it offers {offered}",
             fix='TensorRT serves boards, on the board: kind = "ssh" with `host` in [targets.NAME.builder], or "kit"',
         )
     if sm in _SERVERS:
