@@ -50,6 +50,10 @@ class Ranked:
         return self.contender.name
 
     @property
+    def digest(self) -> str:
+        return self.attempt.candidate.engine.digest
+
+    @property
     def is_quantized(self) -> bool:
         return self.attempt.candidate.engine.precision.startswith(_QUANTIZED)
 
@@ -84,6 +88,7 @@ def rank(contenders: Sequence[Contender]) -> tuple[Contender, Choice]:
     """
     ranked = {row.name: Ranked(row, row.attempt) for row in contenders if row.attempt}
     best, by = _best(list(ranked.values()))
+    sound = [row for row in ranked.values() if not any(row.faults)]
     standings = tuple(_standing(row, ranked.get(row.name), best, by) for row in contenders)
     return best.contender, Choice(
         name=best.name,
@@ -91,7 +96,8 @@ def rank(contenders: Sequence[Contender]) -> tuple[Contender, Choice]:
         standings=standings,
         unproven=tuple(_open(contenders, best, by)),
         moments={name: Moment(row.attempt.proof.measurement, _remark(row, best)) for name, row in ranked.items()},
-        headline=_headline([row for row in ranked.values() if not any(row.faults)], best),
+        headline=_headline(sound, best),
+        undecided=any(_is_level(row, best) for row in sound),
     )
 
 
@@ -130,17 +136,34 @@ def _is_slower(row: Ranked, other: Ranked) -> bool:
     return value * (1 + spread) < 1
 
 
+def _is_level(row: Ranked, best: Ranked) -> bool:
+    """Another engine, and the measurement cannot tell which of the two is faster."""
+    if row.latency is None or best.latency is None or row.digest == best.digest:
+        return False
+    return not _is_slower(row, best) and not _is_slower(best, row)
+
+
 def ratio(row: Latency, other: Latency) -> tuple[float, float]:
     """How many times as fast the first is, and how far that may be off, as a share of it.
 
-    Both were measured in turns with the same reference, if at all at different moments: their speedups over it compare
-    better than their times. What a settled measurement may be off is the least that counts as a difference.
+    The two were measured one after the other, and the machine may have been busier for one of them. There are two ways
+    to allow for that: to compare their speedups over the reference, which took turns with each of them; or to compare
+    their times, and count what the reference's own time changed in between as doubt. The way with less doubt is taken.
+    What a settled measurement may be off is the least that counts as a difference.
     """
+    ways = [(other.engine.p50 / row.engine.p50, row.engine.spread + other.engine.spread + _drift(row, other))]
     if row.speedup and other.speedup and row.speedup_spread is not None and other.speedup_spread is not None:
-        value, spread = row.speedup / other.speedup, row.speedup_spread + other.speedup_spread
-    else:
-        value, spread = other.engine.p50 / row.engine.p50, row.engine.spread + other.engine.spread
-    return value, max(spread, AGREE_WITHIN)
+        ways.append((row.speedup / other.speedup, row.speedup_spread + other.speedup_spread))
+    value, doubt = min(ways, key=lambda way: way[1])
+    return value, max(doubt, AGREE_WITHIN)
+
+
+def _drift(row: Latency, other: Latency) -> float:
+    """How far the reference's time is off between two measurements, as a share; 0 where it was not measured."""
+    if row.reference is None or other.reference is None:
+        return 0.0
+    times = (row.reference.p50, other.reference.p50)
+    return max(times) / min(times) - 1
 
 
 def _standing(row: Contender, found: Ranked | None, best: Ranked, by: Reason) -> Standing:
@@ -186,7 +209,7 @@ def _remark(row: Ranked, best: Ranked) -> str | None:
         return "; ".join([*map(str, row.attempt.assessment.failures), *missed])
     if row is best or row.latency is None or best.latency is None:
         return None
-    if row.attempt.candidate.engine.digest == best.attempt.candidate.engine.digest:
+    if row.digest == best.digest:
         return f"the same engine as {best.name}"
     value, spread = _speed(row, best)
     if _is_slower(row, best):

@@ -83,6 +83,7 @@ class Choice:
         standings: of all candidates, in the order of the target.
         unproven: what the choice leaves open.
         moments: by candidate, what was measured of it.
+        undecided: the measurement cannot tell which is faster, the chosen one or another.
         headline: whether quantization pays here, for the line that ends the build.
         locked: the lock file made the choice.
     """
@@ -92,6 +93,7 @@ class Choice:
     standings: tuple[Standing, ...]
     unproven: tuple[Finding, ...] = ()
     moments: Mapping[str, Moment] = field(default_factory=dict)
+    undecided: bool = False
     headline: str | None = None
     locked: bool = False
 

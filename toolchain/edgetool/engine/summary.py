@@ -67,9 +67,8 @@ def _on_choice(choice: Choice) -> Iterator[str]:
     elif choice.by == "fewest faults":
         yield f"no candidate holds the budgets; {choice.name} comes nearest and is in the bundle"
     yield from (f"candidate {line}" for line in standing_lines(choice))
-    measured = [row.measurement.latency for row in choice.moments.values() if row.measurement]
-    if choice.by == "speed" and not all(row.settled for row in measured):
-        yield "not every candidate's time settled; --latency-time 5s tells them apart better"
+    if choice.undecided:
+        yield "the measurement cannot tell all candidates apart; --latency-time 5s tells them apart better"
 
 
 def _remarks(attempt: Attempt, *, allow: bool) -> Iterator[str]:
