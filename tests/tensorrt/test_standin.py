@@ -231,7 +231,7 @@ def test_faults_of_builds(board: Board, tmp_path: Path, faults: dict[str, bool],
         ({"engine_version": "10.7.0.23"}, {"version": Version(10, 7, 0, 23)}),
     ],
 )
-def test_spoiled_engines(board: Board, tmp_path: Path, faults: dict[str, bool | str], expected: dict[str, object]) -> None:
+def test_spoiled_engines(board: Board, tmp_path: Path, faults: dict[str, bool | str], expected: dict) -> None:
     board.device.set_faults(**faults)
     engine = tmp_path / "e.plan"
     assert board.build(engine=str(engine)).log.passed

@@ -31,6 +31,7 @@ def read(name: str) -> trtexec.Log:
         ("8.6-no-profile", Version(8, 6, 2), False, "invented-shapes"),
         ("10.3-out-of-memory", Version(10, 3, 0), False, "device-out-of-memory"),
         ("10.3-no-kernel", Version(10, 3, 0), False, "no-kernel-for-node"),
+        ("10.7-dla-passed", Version(10, 7, 0, 23), True, None),
         ("10.7-invented-scales", Version(10, 7, 0, 23), False, "invented-scales"),
         ("10.7-sm-not-served", Version(10, 7, 0, 23), False, "unserved-gpu"),
         ("10.16-unsupported-nodes", Version(10, 16, 2, 10), False, "unsupported-by-tensorrt"),
@@ -124,6 +125,11 @@ def test_a_reason_is_an_error_with_the_fix_and_the_line() -> None:
     assert (error.exit_code, error.where) == (10, "jetson.local")
     assert "swap" in str(error.hint)
     assert "Cuda Runtime (out of memory)" in error.message
+
+
+def test_tensors_without_a_scale_are_named() -> None:
+    assert read("10.7-dla-passed").without_scale == ("head_out", "probs")
+    assert read("11.1-passed").without_scale == ()
 
 
 def test_warnings_of_a_build_that_passed_are_no_reason() -> None:

@@ -11,6 +11,7 @@ from edgetool_tensorrt.version import Version
 
 _BANNER = re.compile(r"^&&&& RUNNING TensorRT\.trtexec(?: \[TensorRT v(\d+)\](?: \[b(\d+)\])?)?", re.MULTILINE)
 _SPELLED_OUT = re.compile(r"\bTensorRT version: (\d+\.\d+\.\d+(?:\.\d+)?)")
+_WITHOUT_SCALE = re.compile(r"\bissing scale and zero-point for tensor (\S+), expect fall back to non-int8")
 _VERDICT = re.compile(r"^&&&& (PASSED|FAILED|WAIVED) TensorRT\.trtexec", re.MULTILINE)
 
 
@@ -23,11 +24,13 @@ class Log:
         passed: trtexec's verdict; None when it ended without one. False, whatever it says, when it made up shapes or
             scales on the way.
         reason: why it failed; None when it passed, or when it died without a word.
+        without_scale: tensors that an implicit int8 build has no scale for, so that their layers compute in float.
     """
 
     version: Version | None
     passed: bool | None
     reason: TrtReason | None
+    without_scale: tuple[str, ...] = ()
 
 
 def read_log(text: str) -> Log:
@@ -35,7 +38,12 @@ def read_log(text: str) -> Log:
     verdicts = _VERDICT.findall(text)
     passed = verdicts[-1] == "PASSED" if verdicts else None
     reason = find_reason(text, passed=bool(passed))
-    return Log(_version(text), False if passed and reason is not None else passed, reason)
+    return Log(
+        version=_version(text),
+        passed=False if passed and reason is not None else passed,
+        reason=reason,
+        without_scale=tuple(dict.fromkeys(_WITHOUT_SCALE.findall(text))),
+    )
 
 
 def _version(text: str) -> Version | None:
