@@ -11,7 +11,7 @@ from edgetool_tensorrt.version import Version
 
 _BANNER = re.compile(r"^&&&& RUNNING TensorRT\.trtexec(?: \[TensorRT v(\d+)\](?: \[b(\d+)\])?)?", re.MULTILINE)
 _SPELLED_OUT = re.compile(r"\bTensorRT version: (\d+\.\d+\.\d+(?:\.\d+)?)")
-_WITHOUT_SCALE = re.compile(r"\bissing scale and zero-point for tensor (\S+), expect fall back to non-int8")
+_WITHOUT_SCALE = re.compile(r"\b[Mm]issing scale and zero-point for tensor (\S+), expect fall back to non-int8")
 _VERDICT = re.compile(r"^&&&& (PASSED|FAILED|WAIVED) TensorRT\.trtexec", re.MULTILINE)
 
 
