@@ -19,7 +19,7 @@ LAYERS = "layers.json"
 """The file beside the engine; none for TensorRT-RTX, whose layers are made on the device."""
 
 _NOT_COMPUTED = frozenset({"constant", "noop", "reformat", "shuffle", "signal", "wait"})
-_DATATYPE_KEYS = ("format/datatype", "datatype", "data type")
+_DATATYPE_KEYS = ("format/datatype", "datatype", "data type", "type")
 _PRECISIONS = (  # searched for in this order: a format's description ends with the type, "… Int8 format"
     (re.compile(r"\b(u?int8)\b"), "int8"),
     (re.compile(r"\bint4\b"), "int4"),
@@ -71,10 +71,13 @@ def _row(layer: Mapping[str, Any]) -> NodeEvidence:
 
 
 def _precision(layer: Mapping[str, Any]) -> str:
-    """What it computes in: the narrow type of an input, since results are often wider; else that of its result."""
+    """What it computes in: the narrow type of an input, since results are often wider; else that of its result.
+
+    The tensors of a dynamic engine have no types until it runs; those of the weights then have to do.
+    """
     given = list(_types(layer.get("Inputs")))
     narrow = [name for name in given if name in _NARROW]
-    return next(iter([*narrow, *_types(layer.get("Outputs")), *given]), _UNKNOWN)
+    return next(iter([*narrow, *_types(layer.get("Outputs")), *given, *_types([layer.get("Weights")])]), _UNKNOWN)
 
 
 def _types(tensors: object) -> Iterator[str]:

@@ -18,6 +18,7 @@ from edgetool.artifact import Model
 from edgetool.errors import DeviceError
 from edgetool.signature import Signature, TensorSpec
 from edgetool.testing.models import tiny_cnn, tiny_mlp
+from edgetool_tensorrt.layers import parse_layers
 from edgetool_tensorrt.plan_file import read_header
 from edgetool_tensorrt.trtexec import (
     BuildSettings,
@@ -28,7 +29,6 @@ from edgetool_tensorrt.trtexec import (
     input_bytes,
     listed,
     offered,
-    read_layers,
     read_log,
     read_outputs,
     read_times,
@@ -133,7 +133,7 @@ def test_building_is_real(built: Board) -> None:
     header = read_header(built.engine)
     assert (header.product, header.truncated) == ("tensorrt-rtx", False)
     assert (built.files / "t").exists()
-    rows = read_layers((built.files / "l.json").read_text())
+    rows = parse_layers((built.files / "l.json").read_text())
     assert [row.name for row in rows][:2] == ["stem", "stem_relu"]
     assert {row.precision for row in rows} == {"float32"}
 

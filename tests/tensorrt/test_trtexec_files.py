@@ -1,17 +1,15 @@
-"""Files that go into trtexec and come out of it: inputs, outputs, times, layers."""
+"""Files that go into trtexec and come out of it: inputs, outputs, times."""
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
 import pytest
 
-from edgetool.backends.base import NodeEvidence
 from edgetool.errors import DeviceError, ModelError
 from edgetool.signature import Signature, TensorSpec
-from edgetool_tensorrt.trtexec import input_bytes, read_layers, read_outputs, read_times
+from edgetool_tensorrt.trtexec import input_bytes, read_outputs, read_times
 from edgetool_tensorrt.version import Version
 
 TEN = Version(10, 3)
@@ -163,62 +161,3 @@ def test_types_that_engines_hold_narrower() -> None:
         with pytest.raises(ModelError, match=str(value)) as caught:
             input_bytes(Version(8, 6, 2), np.array([0, value]))
         assert caught.value.code == "input-beyond-int32"
-
-
-def layer(name: str, kind: str, reads: dict[str, object] | None, **more: object) -> dict[str, object]:
-    return {"Name": name, "LayerType": kind, "Inputs": [{"Name": "x", **reads}] if reads else [], **more}
-
-
-COMBINED, LINEAR = "Format/Datatype", "Row major linear FP32 format (kLINEAR)"
-DETAILED_8_AND_10 = {
-    "Layers": [
-        layer("Reformatting CopyNode for Input Tensor 0 to conv_1", "Reformat", {COMBINED: "Row major linear FP32"}),
-        layer(
-            "conv_1 + relu_1", "CaskConvolution", {COMBINED: "Thirty-two wide channel vectorized row major Int8 format"}
-        ),
-        layer("{ForeignNode[a...b]}", "DLA", {COMBINED: "Channel major FP16 format where channel % 16 == 0"}),
-        layer("fc", "gemm", {COMBINED: "N/A due to dynamic shapes"}, Weights={"Type": "Half", "Count": 64}),
-        layer("ones", "Constant", None, Outputs=[{"Name": "one", COMBINED: "Float"}]),
-    ],
-    "Bindings": ["x", "z"],
-}
-DETAILED_11 = {
-    "Layers": [
-        layer("attention", "kgen", {"DataType": "BFloat16", "Format": "Row major linear (kLINEAR)"}),
-        layer("eight", "gemm", {"DataType": "FP8", "Format": LINEAR}),
-        layer("ids", "Gather", {"DataType": "Int64", "Format": LINEAR}),
-    ],
-    "I/O Tensors": [{"Name": "x", "IOMode": "Input", "DataType": "BFloat16"}],
-}
-
-
-def test_layers_of_tensorrt_8_and_10() -> None:
-    assert read_layers(json.dumps(DETAILED_8_AND_10)) == (
-        NodeEvidence("Reformatting CopyNode for Input Tensor 0 to conv_1", "Reformat", "float32", "GPU"),
-        NodeEvidence("conv_1 + relu_1", "CaskConvolution", "int8", "GPU"),
-        NodeEvidence("{ForeignNode[a...b]}", "DLA", "float16", "DLA"),
-        NodeEvidence("fc", "gemm", "float16", "GPU"),
-        NodeEvidence("ones", "Constant", "float32", "GPU"),
-    )
-
-
-def test_layers_of_tensorrt_11() -> None:
-    assert [(row.name, row.precision) for row in read_layers(json.dumps(DETAILED_11))] == [
-        ("attention", "bfloat16"),
-        ("eight", "float8_e4m3fn"),
-        ("ids", "int64"),
-    ]
-
-
-def test_layers_without_details_are_names() -> None:
-    text = '{"Layers": ["conv_1 + relu_1", "fc"], "Bindings": ["x", "y"]}'
-    assert read_layers(text) == (
-        NodeEvidence("conv_1 + relu_1", "unknown", "unknown", "GPU"),
-        NodeEvidence("fc", "unknown", "unknown", "GPU"),
-    )
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"Layers": 3}', '{"Layers": [3]}', '{"Layers": [{}]}'])
-def test_spoiled_layers_are_refused(text: str) -> None:
-    with pytest.raises(DeviceError, match="layer description"):
-        read_layers(text)

@@ -2,7 +2,6 @@
 
 from edgetool_tensorrt.profiles import Profile
 from edgetool_tensorrt.trtexec.arguments import build_arguments, measurement_facts, run_arguments
-from edgetool_tensorrt.trtexec.layers import read_layers
 from edgetool_tensorrt.trtexec.log import Log, read_log
 from edgetool_tensorrt.trtexec.names import require_safe, safe_name
 from edgetool_tensorrt.trtexec.options import listed, offered, releases, taken
@@ -25,7 +24,6 @@ __all__ = [
     "measurement_facts",
     "offered",
     "progress_of",
-    "read_layers",
     "read_log",
     "read_outputs",
     "read_times",
