@@ -102,23 +102,21 @@ def choose(
 
 
 def _locked(plan: BuildPlan, lock: TargetLock) -> Choice:
-    where = f"{lock.path} [{plan.target.name}]"
+    """The choice that the lock holds. Raises DriftError where it can be made no more."""
     if lock.choice is None:
-        raise DriftError(
-            "lock-drift",
-            'the lock was written before the target said precision = "auto"',
-            where=where,
-            hint="edgetool build --update-lock",
-        )
+        raise _drift(plan, lock, 'the lock was written before the target said precision = "auto"')
     choice = choice_from_json(lock.choice)
-    if choice.name not in [row.name for row in plan.candidates]:
-        raise DriftError(
-            "lock-drift",
-            f"candidate {choice.name!r} was locked, and the target has it no more",
-            where=where,
-            hint="restore what changed, or accept it with edgetool build --update-lock",
-        )
+    row = next((row for row in plan.candidates if row.name == choice.name), None)
+    if row is None:
+        raise _drift(plan, lock, f"candidate {choice.name!r} was locked, and the target has it no more")
+    if row.why_not is not None:
+        raise _drift(plan, lock, f"candidate {choice.name!r} was locked, and now is left out: {row.why_not}")
     return choice
+
+
+def _drift(plan: BuildPlan, lock: TargetLock, what: str) -> DriftError:
+    hint = "restore what changed, or accept it with edgetool build --update-lock"
+    return DriftError("lock-drift", what, where=f"{lock.path} [{plan.target.name}]", hint=hint)
 
 
 def _none_left(plan: BuildPlan, contenders: tuple[Contender, ...]) -> EdgetoolError:
