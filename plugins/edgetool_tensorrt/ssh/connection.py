@@ -145,7 +145,7 @@ class Connection:
         self, script: str, arguments: tuple[str, ...], *, feed: Feed | None, output: IO[bytes], timeout: float | None
     ) -> Done:
         """Run a script, and again when the connection broke under it."""
-        broke: float | None = None
+        broke = self._broke_now() if self._master is not None and not self._master.alive else None
         while True:
             began = time.monotonic()
             try:
@@ -163,11 +163,14 @@ class Connection:
                 return done
             self._forget_login()
             if broke is None or time.monotonic() - began > PATIENCE:  # it had worked in between
-                broke = time.monotonic()
-                self._note(f"the connection to {self.host} broke; trying for {PATIENCE:.0f} s to get it back")
+                broke = self._broke_now()
             if time.monotonic() - broke > PATIENCE:
                 raise connection_lost(str(self.host), stderr=str(failure)) from failure
             time.sleep(_PAUSE)
+
+    def _broke_now(self) -> float:
+        self._note(f"the connection to {self.host} broke; trying for {PATIENCE:.0f} s to get it back")
+        return time.monotonic()
 
     def _attempt(
         self, script: str, arguments: tuple[str, ...], *, feed: Feed | None, output: IO[bytes], timeout: float | None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgetool.errors import ConfigError, DeviceError, EdgetoolError, HostError
 
-_DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|File too large")
+_DISK_FULL = re.compile(r"No space left on device|Disk quota exceeded|File too large|Wrote only \d+ of \d+")
 _FORBIDDEN = re.compile(r"Permission denied|Read-only file system|Operation not permitted|Not a directory|File exists")
 
 

@@ -7,7 +7,7 @@ finish cancelled
 signal=TERM
 for try in 1 2 3 4 5 6 7 8 9 10 11 12; do
     alive || break
-    kill -s "$signal" -- "-$leader" 2>/dev/null
+    kill "-$signal" "-$leader" 2>/dev/null
     [ "$try" -lt 8 ] || signal=KILL
     nap
 done

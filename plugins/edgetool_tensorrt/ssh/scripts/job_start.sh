@@ -27,7 +27,7 @@ give_up() {
     exit 1
 }
 
-cd "$job" && mkdir clients && : >"clients/$client" && : >wanted && : >waiting && tar -xof - || give_up
+cd "$job" && mkdir clients && : >"clients/$client" && : >wanted && : >waiting && : >log && tar -xof - || give_up
 [ -z "$timing" ] || cp "../../timing/$timing" timing.cache 2>/dev/null
 setsid sh supervise "$patience" "$lock" "$timing" "$who" "$@" </dev/null >supervise.log 2>&1 &
 tries=0

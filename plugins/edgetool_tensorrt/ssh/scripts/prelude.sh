@@ -1,4 +1,5 @@
 # What every script on the device starts with. POSIX sh with the usual small programs: no root, no Python, no bash.
+# shellcheck disable=SC2034,SC2086,SC2317
 LC_ALL=C
 export LC_ALL
 unset CDPATH
@@ -12,17 +13,24 @@ nap() {
     sleep 0.2 2>/dev/null || sleep 1
 }
 
-birth() { # when process $1 started: tells it from a later one with the same number
-    stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+process() { # what the system knows of process $1: sets $state, $group, and $birth, which no later one with its number has
+    read -r stat 2>/dev/null <"/proc/$1/stat" || return 1
     set -- ${stat##*) }
-    [ "$1" = Z ] && echo zombie || echo "${20}"
+    state=$1 group=$3 birth=${20}
 }
 
-alive() { # whether anything of the job in this folder still runs
+works() { # whether group $1 has a process that is more than a remnant which nobody collected
+    for folder in /proc/[0-9]*; do
+        process "${folder#/proc/}" && [ "$group" = "$1" ] && [ "$state" != Z ] && return 0
+    done
+    return 1
+}
+
+alive() { # whether anything of the job in this folder still runs; sets $leader
     read -r leader born 2>/dev/null <pid || return 1
     kill -0 "-$leader" 2>/dev/null || return 1
-    now=$(birth "$leader") || return 0
-    [ "$now" = "$born" ]
+    process "$leader" && [ "$birth" != "$born" ] && return 1
+    works "$leader"
 }
 
 ended() { # whether the job in this folder is over; sets $end to how

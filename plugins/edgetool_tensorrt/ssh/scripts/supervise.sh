@@ -4,30 +4,33 @@
 patience=$1 lock=$2 timing=$3 who=$4
 shift 4
 trap '' HUP
-echo "$$ $(birth $$)" >pid.new && mv pid.new pid || exit 1
+process $$ && echo "$$ $birth" >pid.new && mv pid.new pid || exit 1
 
-watch() { # clients that poll leave `wanted`
+watch() { # clients that ask leave `wanted`
     trap '' TERM
     silent=0
-    until ended; do
+    while [ -e waiting ] || [ -e running ]; do
         sleep 1
         silent=$((silent + 1))
         rm wanted 2>/dev/null && silent=0
         if [ "$silent" -ge "$patience" ]; then
-            finish abandoned
-            kill -s TERM -- "-$$"
-            sleep 3
-            kill -s KILL -- "-$$"
+            stop abandoned
+        elif ! process $$ || [ "$state" = Z ]; then
+            stop vanished
         fi
     done
 }
 
+stop() {
+    finish "$1" || return # it ended by itself
+    kill -TERM "-$$"
+    sleep 3
+    kill -KILL "-$$"
+}
+
 take_turn() {
-    if command -v flock >/dev/null; then
-        exec 9<"$lock" && flock 9
-        return
-    fi
-    until mkdir ../../turn 2>/dev/null; do # without flock(1): a folder, taken over from a holder that is gone
+    [ -r "$lock" ] && exec 9<"$lock" && flock 9 2>/dev/null && return
+    until mkdir ../../turn 2>/dev/null; do # without flock: a folder, taken over from a holder that is gone
         (cd ../../turn && [ -e pid ] && ! alive && mv ../turn "../turn.$$" && rm -rf "../turn.$$")
         nap
     done
@@ -35,11 +38,11 @@ take_turn() {
 }
 
 give_turn() {
-    command -v flock >/dev/null || rm -rf ../../turn
+    cmp -s pid ../../turn/pid && rm -rf ../../turn
 }
 
 watch &
-take_turn || exit 1
+take_turn
 mv waiting running || exit 1 # cancelled meanwhile
 echo "$who" >../../holder
 "$@" >log 2>&1
