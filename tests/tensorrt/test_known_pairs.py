@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edgetool.backends import Site, Support
+from edgetool.signature import DimRange
 from edgetool.testing.models import tiny_cnn, tiny_int8_cnn
 from edgetool_tensorrt.check import verdict
 from edgetool_tensorrt.options import TensorRtOptions
@@ -22,6 +24,7 @@ def judged(
 ) -> Support:
     facts = facts_of(board, folder)
     model = (tiny_int8_cnn if int8 else tiny_cnn)(folder)
+    model = replace(model, signature=replace(model.signature, dims={"batch": DimRange(1, 1, 1)}))
     version = Version.parse(tensorrt or facts["tensorrt"])
     site = Site(facts={**facts, "tensorrt": str(version)})
     return verdict(model, TensorRtOptions(dla_core=dla_core), site, kind="kit", version=version)
@@ -55,3 +58,11 @@ def test_int8_where_no_instruction_computes_it(tmp_path: Path) -> None:
 def test_a_release_without_dla(tmp_path: Path) -> None:
     found = refusals(judged(tmp_path, ORIN_WITH_DLA, int8=False, tensorrt="10.16.2", dla_core=0))
     assert any("10.7 is the last 10.x" in row for row in found)
+
+
+def test_int8_on_the_dla_that_lacks_scales_is_refused_before_it_is_built(tmp_path: Path) -> None:
+    """The tiny network carries no recorded ranges."""
+    found = refusals(judged(tmp_path, ORIN_WITH_DLA, int8=True, dla_core=0))
+    assert any("these have none: 'c2', 'r2'" in row for row in found)
+    later = refusals(judged(tmp_path, ORIN_WITH_DLA, int8=True, tensorrt="11.4.1", dla_core=0))
+    assert not any("these have none" in row for row in later)

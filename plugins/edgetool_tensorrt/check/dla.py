@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 from edgetool.backends import Legalization
+from edgetool.errors import ModelError
+from edgetool_tensorrt import dla
 from edgetool_tensorrt.check.dla_nodes import limits, reason_off_dla
 from edgetool_tensorrt.check.dla_parts import count_parts
 from edgetool_tensorrt.check.finding import Finding, refused, warned
@@ -37,7 +39,7 @@ def check_dla(subject: Subject) -> tuple[Elsewhere, tuple[Finding, ...]]:
         for row in subject.rows
         if row.owner == row.label and (reason := reason_off_dla(row, subject)) is not None
     }
-    return elsewhere, (*found, *_fallback(subject, elsewhere))
+    return elsewhere, (*found, *_scales(subject), *_fallback(subject, elsewhere))
 
 
 def _target(subject: Subject) -> Iterator[Finding]:
@@ -74,6 +76,16 @@ def _dynamic(subject: Subject) -> Iterator[Finding]:
 def _is_fixed(name: str, subject: Subject) -> bool:
     size = subject.model.signature.dims[name]
     return size.min == size.max
+
+
+def _scales(subject: Subject) -> Iterator[Finding]:
+    """Int8 whose scales the calibration cache of older releases cannot hold, or would lack."""
+    if not (subject.is_int8 and subject.version is not None and dla.wants_calibration(subject.version)):
+        return
+    try:
+        dla.require_lowerable(subject.model.path)
+    except ModelError as error:
+        yield refused(error.message, fix=error.hint or _REMOVE)
 
 
 def _fallback(subject: Subject, elsewhere: Elsewhere) -> Iterator[Finding]:

@@ -5,6 +5,6 @@ cache, from which trtexec (`--int8 --fp16 --calib`) quantizes the float network 
 """
 
 from edgetool_tensorrt.dla.calibration_cache import CALIBRATION_CACHE
-from edgetool_tensorrt.dla.lower import Lowered, lower, wants_calibration
+from edgetool_tensorrt.dla.lower import Lowered, lower, require_lowerable, wants_calibration
 
-__all__ = ["CALIBRATION_CACHE", "Lowered", "lower", "wants_calibration"]
+__all__ = ["CALIBRATION_CACHE", "Lowered", "lower", "require_lowerable", "wants_calibration"]

@@ -43,6 +43,15 @@ def wants_calibration(version: Version) -> bool:
     return version.release() <= _LAST_WITH_CALIBRATION
 
 
+def require_lowerable(source: Path) -> None:
+    """Refuse what `lower` would refuse, without writing anything.
+
+    Raises:
+        ModelError: as `lower`.
+    """
+    _lowered_in_memory(source)
+
+
 def lower(source: Path, directory: Path, version: Version) -> Lowered:
     """Rewrite a typed ONNX for int8 on a DLA.
 
@@ -56,22 +65,14 @@ def lower(source: Path, directory: Path, version: Version) -> Lowered:
         ValueError: that release does not take a calibration cache.
     """
     from edgetool.disk import replace_file
-    from edgetool.graph import load, save
-    from edgetool.qdq.ranges import read_ranges
-    from edgetool_tensorrt.dla.scales import find_scales
-    from edgetool_tensorrt.dla.strip import strip
+    from edgetool.graph import save
 
     if not wants_calibration(version):
         raise ValueError(f"the DLA of TensorRT {version} takes Q/DQ as they are")
-    structure = load(source, weights=False)
-    if not any(node.op_type == "DequantizeLinear" for node in structure.graph.node):
+    found = _lowered_in_memory(source)
+    if found is None:
         return Lowered(source)
-    floats = _float_tensors(structure)
-    model = load(source)
-    stripped = strip(model.graph, where=str(source))
-    scales = find_scales(model.graph, stripped.scales, read_ranges(model), floats=floats)
-    if scales.missing:
-        raise scale_missing(scales.missing, where=str(source))
+    model, stripped, scales = found
     known = scales.all()
     ordered = {name: known[name] for name in _in_order(model.graph) if name in known}
     cache = calibration_cache(ordered, version, where=str(source))
@@ -82,6 +83,25 @@ def lower(source: Path, directory: Path, version: Version) -> Lowered:
     save(model, path)
     replace_file(beside, cache)
     return Lowered(path, beside, tuple(_recorded(stripped, scales, float16)), float16)
+
+
+def _lowered_in_memory(source: Path) -> tuple[onnx.ModelProto, Stripped, Scales] | None:
+    """The float network with all scales that it needs; None for one that quantizes nothing."""
+    from edgetool.graph import load
+    from edgetool.qdq.ranges import read_ranges
+    from edgetool_tensorrt.dla.scales import find_scales
+    from edgetool_tensorrt.dla.strip import strip
+
+    structure = load(source, weights=False)
+    if not any(node.op_type == "DequantizeLinear" for node in structure.graph.node):
+        return None
+    floats = _float_tensors(structure)
+    model = load(source)
+    stripped = strip(model.graph, where=str(source))
+    scales = find_scales(model.graph, stripped.scales, read_ranges(model), floats=floats)
+    if scales.missing:
+        raise scale_missing(scales.missing, where=str(source))
+    return model, stripped, scales
 
 
 def _float_tensors(structure: onnx.ModelProto) -> frozenset[str]:
