@@ -24,7 +24,7 @@ class TensorRtOptions(BackendOptions):
     )
     capabilities: list[int] = Field(
         default_factory=list,
-        description="TensorRT-RTX only: compute capabilities times ten that one engine serves; the target's `sm` if empty.",
+        description="TensorRT-RTX: compute capabilities times ten that one engine serves; the target's `sm` if empty.",
     )
     timing_cache: bool = Field(
         default=True, description="Keep tactic timings on the device between builds; never shared between devices."
