@@ -46,7 +46,7 @@ def infer_shapes(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> S
 
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
-    _fix_inputs(fixed, input_shapes)
+    fix_inputs(fixed, input_shapes)
     inferred = with_inferred_types(fixed)
     shaped = ShapedGraph(inferred.graph, _types(inferred.graph))
     if _is_complete(shaped):
@@ -81,8 +81,8 @@ def with_inferred_types(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
 
 
-def _fix_inputs(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> None:
-    """Write the sizes into the inputs, and forget all that was inferred for other sizes."""
+def fix_inputs(model: onnx.ModelProto, input_shapes: Mapping[str, Shape]) -> None:
+    """Write the sizes into the inputs, and forget all that was inferred for other sizes; in place."""
     for value in model.graph.input:
         if value.name in input_shapes:
             dims = value.type.tensor_type.shape
