@@ -17,6 +17,7 @@ from edgetool.cli.init import init
 from edgetool.cli.inspect import inspect
 from edgetool.cli.options import flag
 from edgetool.cli.plugins import plugins
+from edgetool.cli.reduce import reduce
 from edgetool.cli.targets import targets
 from edgetool.cli.validate import validate
 from edgetool.cli.verify import verify
@@ -48,6 +49,7 @@ app.command("check", rich_help_panel=_MODELS)(check)
 app.command("convert", rich_help_panel=_MODELS)(convert)
 app.command("compress", rich_help_panel=_MODELS)(compress)
 app.command("build", rich_help_panel=_MODELS)(build)
+app.command("reduce", rich_help_panel=_MODELS)(reduce)
 app.command("validate", rich_help_panel=_BUNDLES)(validate)
 app.command("bench", rich_help_panel=_BUNDLES)(bench)
 app.command("verify", rich_help_panel=_BUNDLES)(verify)

@@ -34,6 +34,7 @@ from edgetool.errors import EdgetoolError, ModelError, UnavailableError
 from edgetool.importers.base import Importer, ImportRequest, Source
 from edgetool.passes.base import Pass
 from edgetool.plugin.loading import load_object
+from edgetool.reduce.seams import SeamsTask, run_seams
 from edgetool.signature import Signature
 
 
@@ -270,4 +271,5 @@ TASKS: Mapping[str, Handler] = {
     "measure": handler(MeasureTask, run_measure),
     "self-test": handler(SelfTestTask, run_self_test),
     "bench": handler(BenchTask, run_bench),
+    "seams": handler(SeamsTask, run_seams),
 }
