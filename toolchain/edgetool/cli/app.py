@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from edgetool.cli.bench import bench
+from edgetool.cli.blame import blame
 from edgetool.cli.build import build
 from edgetool.cli.cache import cache
 from edgetool.cli.check import check
@@ -49,6 +50,7 @@ app.command("check", rich_help_panel=_MODELS)(check)
 app.command("convert", rich_help_panel=_MODELS)(convert)
 app.command("compress", rich_help_panel=_MODELS)(compress)
 app.command("build", rich_help_panel=_MODELS)(build)
+app.command("blame", rich_help_panel=_MODELS)(blame)
 app.command("reduce", rich_help_panel=_MODELS)(reduce)
 app.command("validate", rich_help_panel=_BUNDLES)(validate)
 app.command("bench", rich_help_panel=_BUNDLES)(bench)

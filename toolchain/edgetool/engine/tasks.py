@@ -13,6 +13,7 @@ from typing import Any
 
 from edgetool.artifact import Engine
 from edgetool.backends.base import Backend
+from edgetool.blame.task import BlameTask, run_blame
 from edgetool.context import BuildContext, ImportContext, PassContext
 from edgetool.engine.desk import Handler, Result, Talk, handler
 from edgetool.engine.reference import open_reference
@@ -272,4 +273,5 @@ TASKS: Mapping[str, Handler] = {
     "self-test": handler(SelfTestTask, run_self_test),
     "bench": handler(BenchTask, run_bench),
     "seams": handler(SeamsTask, run_seams),
+    "blame": handler(BlameTask, run_blame),
 }

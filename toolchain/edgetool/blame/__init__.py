@@ -1,0 +1,1 @@
+"""Which layers of a compressed network lost the accuracy, by how much, and what would help."""
