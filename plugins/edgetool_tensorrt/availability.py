@@ -83,7 +83,7 @@ def _on_device(options: TensorRtOptions, site: Site) -> Availability:
 
 
 def _known_issues(found: Availability, options: TensorRtOptions, site: Site) -> tuple[str, ...]:
-    """Warnings only: what is refused is refused by the check, which sees the model."""
+    """For whoever asks about the target; of those that concern a model the check tells, which sees it."""
     from edgetool_tensorrt.knowledge import known_issues
 
     facts: Mapping[str, Any] = {**site.facts, **found.device}
@@ -91,4 +91,4 @@ def _known_issues(found: Availability, options: TensorRtOptions, site: Site) -> 
     if not isinstance(version, str) or not isinstance(sm, int):
         return ()
     rows = known_issues(Version.parse(version), sm, dla=options.dla_core is not None)
-    return tuple(str(row) for row in rows if row.severity == "warn")
+    return tuple(map(str, rows))

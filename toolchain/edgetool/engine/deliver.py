@@ -173,6 +173,7 @@ def _validation(attempt: Attempt, choice: Choice | None) -> Mapping[str, JsonVal
             "off_accelerator": [dict(row) for row in candidate.verdict.off_accelerator[:200]],
             "off_accelerator_nodes": elsewhere,
         },
+        "warnings": [row.to_json() for row in candidate.verdict.problems if row.severity == "warn"],
         "execution": dict(proof.evidence),
         "verdicts": [dict(row) for row in _verdicts(attempt, of_the_moment=False)],
         "unproven": [row.to_json() for row in attempt.assessment.unproven],

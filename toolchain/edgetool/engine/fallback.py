@@ -58,11 +58,7 @@ def make_engine(
 
 
 def _tell_of_site(plan: BuildPlan, backend: PlannedBackend, stepper: Stepper) -> None:
-    """Which builder serves and why, and what is known to go wrong there."""
+    """Which builder serves and why."""
     availability = backend.availability
-    if availability is None:
-        return
-    if availability.builder is not None:
+    if availability is not None and availability.builder is not None:
         stepper.tell(StepNote(plan.target.name, "build", f"builder {availability.builder}: {availability.why_builder}"))
-    for sentence in availability.known_issues:
-        stepper.tell(Warned(plan.target.name, f"known issue: {sentence}"))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from edgetool.artifact import Facts
 from edgetool.config.schema import DataTable
-from edgetool.engine.events import StepNote
+from edgetool.engine.events import StepNote, Warned
 from edgetool.engine.fingerprint import code_digest, relative_name
 from edgetool.engine.plan import plan_pass
 from edgetool.engine.planned import BuildPlan, Planned, PlannedBackend, PlannedPass
@@ -318,6 +318,9 @@ def accept_or_legalize(
             raise refusal(backend.name, verdict, plan)
         prepared = apply_pass(cure, prepared, stepper, threads=threads, why=why)
         verdict = ask_support(plan, backend, prepared.model, stepper, threads=threads)
+    for problem in verdict.problems:
+        if problem.severity == "warn":
+            stepper.tell(Warned(stepper.target, str(problem) + (f"; {problem.fix}" if problem.fix else "")))
     if verdict.refusals:
         raise refusal(backend.name, verdict, plan)
     return prepared, verdict
