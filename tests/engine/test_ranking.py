@@ -111,6 +111,13 @@ def test_a_difference_that_the_spread_covers_is_none() -> None:
     assert ranked(contender("float32", 0.001, size=2000), contender("float16", 0.00115)).name == "float32"
 
 
+def test_a_noisy_float_neither_saves_float_nor_wins_by_its_noise() -> None:
+    """float32 cannot be told from the others; float16 can be told from int8."""
+    noisy = contender("float32", 0.00072, size=1200, spread=0.19)
+    choice = ranked(noisy, contender("float16", 0.00074, size=600), contender("int8", 0.00058, size=700))
+    assert choice.name == "int8"
+
+
 def test_what_misses_a_budget_or_fails_is_out_however_fast() -> None:
     choice = ranked(
         contender("float32", 0.004),

@@ -13,6 +13,9 @@ from edgetool.validate.budgets import OF_THE_MOMENT
 from edgetool.validate.findings import Finding
 from edgetool.validate.latency import AGREE_WITHIN, Latency
 
+_BUSIER = 0.1
+"""From so much of a difference in the reference's own times it is worth a remark."""
+
 _QUANTIZED = ("int", "uint", "float8", "float4")
 """How the names of precisions begin that give up more than digits."""
 
@@ -82,9 +85,9 @@ def rank(contenders: Sequence[Contender]) -> tuple[Contender, Choice]:
 
     Engines that fail the validation or miss a budget are out, unless all do: then the one with the fewest faults
     stands for the failed build. Of the others, those with nothing unverified come first, if there are any. Among them
-    the fastest wins. Engines whose speeds the measurement cannot tell apart count as equally fast: then float wins over
-    quantized, which costs accuracy and has to pay for it, and else the smaller engine, and else the more accurate one.
-    Where nothing could be measured the smallest wins.
+    the fastest wins. Engines whose speeds the measurement cannot tell apart count as equally fast: then the smaller
+    wins, and else the more accurate one. But a quantized engine, which costs accuracy, has to pay for it: it wins over
+    a float one only if it is faster beyond doubt. Where nothing could be measured the smallest wins.
     """
     ranked = {row.name: Ranked(row, row.attempt) for row in contenders if row.attempt}
     best, by = _best(list(ranked.values()))
@@ -98,6 +101,7 @@ def rank(contenders: Sequence[Contender]) -> tuple[Contender, Choice]:
         moments={name: Moment(row.attempt.proof.measurement, _remark(row, best)) for name, row in ranked.items()},
         headline=_headline(sound, best),
         undecided=any(_is_level(row, best) for row in sound),
+        drifted=any(_has_drifted(row, best) for row in sound),
     )
 
 
@@ -107,7 +111,7 @@ def _best(built: list[Ranked]) -> tuple[Ranked, Reason]:
     proven = [row for row in sound if not row.attempt.assessment.is_unverified]
     field = proven or sound
     timed = [row for row in field if row.latency]
-    best = _fastest(timed) if timed else min(field, key=lambda row: row.size_then_loss)
+    best = _winner(timed) if timed else min(field, key=lambda row: row.size_then_loss)
     if any(fewest):
         return best, "fewest faults"
     if len(field) == 1:
@@ -115,14 +119,23 @@ def _best(built: list[Ranked]) -> tuple[Ranked, Reason]:
     return best, "speed" if timed else "size"
 
 
-def _fastest(timed: list[Ranked]) -> Ranked:
-    first = timed[0]
-    for row in timed[1:]:
+def _winner(timed: list[Ranked]) -> Ranked:
+    """The best float engine, unless the best quantized one is faster than it beyond doubt."""
+    floats = [row for row in timed if not row.is_quantized]
+    quantized = [row for row in timed if row.is_quantized]
+    if not floats or not quantized:
+        return _leader(timed)
+    plain, small = _leader(floats), _leader(quantized)
+    return small if _is_slower(plain, small) else plain
+
+
+def _leader(rows: list[Ranked]) -> Ranked:
+    """The smallest of those that are not slower than the fastest."""
+    first = rows[0]
+    for row in rows[1:]:
         if _speed(row, first)[0] > 1:
             first = row
-    level = [row for row in timed if row is first or not _is_slower(row, first)]
-    floats = [row for row in level if not row.is_quantized]
-    return min(floats or level, key=lambda row: row.size_then_loss)
+    return min([row for row in rows if not _is_slower(row, first)], key=lambda row: row.size_then_loss)
 
 
 def _speed(row: Ranked, other: Ranked) -> tuple[float, float]:
@@ -141,6 +154,13 @@ def _is_level(row: Ranked, best: Ranked) -> bool:
     if row.latency is None or best.latency is None or row.digest == best.digest:
         return False
     return not _is_slower(row, best) and not _is_slower(best, row)
+
+
+def _has_drifted(row: Ranked, best: Ranked) -> bool:
+    """The machine was busier for one of them: their times as they are say little about which is faster."""
+    if row.latency is None or best.latency is None:
+        return False
+    return _drift(row.latency, best.latency) > _BUSIER
 
 
 def ratio(row: Latency, other: Latency) -> tuple[float, float]:
@@ -206,7 +226,8 @@ def _remark(row: Ranked, best: Ranked) -> str | None:
     """What the figures of the moment say of a contender."""
     if any(row.faults):
         missed = [f"missed {verdict}" for verdict in row.attempt.assessment.missed]
-        return "; ".join([*map(str, row.attempt.assessment.failures), *missed])
+        first, *more = [*missed, *map(str, row.attempt.assessment.failures)]
+        return f"{first}; and {len(more)} more" if more else first
     if row is best or row.latency is None or best.latency is None:
         return None
     if row.digest == best.digest:

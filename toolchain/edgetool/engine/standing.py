@@ -84,6 +84,7 @@ class Choice:
         unproven: what the choice leaves open.
         moments: by candidate, what was measured of it.
         undecided: the measurement cannot tell which is faster, the chosen one or another.
+        drifted: the machine was not equally busy when they were measured.
         headline: whether quantization pays here, for the line that ends the build.
         locked: the lock file made the choice.
     """
@@ -94,6 +95,7 @@ class Choice:
     unproven: tuple[Finding, ...] = ()
     moments: Mapping[str, Moment] = field(default_factory=dict)
     undecided: bool = False
+    drifted: bool = False
     headline: str | None = None
     locked: bool = False
 

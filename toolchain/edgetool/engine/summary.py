@@ -67,6 +67,8 @@ def _on_choice(choice: Choice) -> Iterator[str]:
     elif choice.by == "fewest faults":
         yield f"no candidate holds the budgets; {choice.name} comes nearest and is in the bundle"
     yield from (f"candidate {line}" for line in standing_lines(choice))
+    if choice.drifted:
+        yield "the machine was not equally busy for all: speeds are compared by the reference that took turns with each"
     if choice.undecided:
         yield "the measurement cannot tell all candidates apart; --latency-time 5s tells them apart better"
 
