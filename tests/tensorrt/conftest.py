@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from edgetool.testing.models import tiny_cnn
+from tests.tensorrt.kit_bundle import KitDevice, link_programs, write_kit_bundle
 from tests.tensorrt.ssh_device import Keys, SshDevice
+from tests.tensorrt.standin.device import StandIn, create
 
 
 @pytest.fixture(scope="session")
@@ -38,12 +42,72 @@ def ssh_device(
 
 
 @pytest.fixture
+def standin(ssh_device: SshDevice) -> StandIn:
+    """The programs of a device with SM 86 and TensorRT 10.3 on `ssh_device`: they build and compute for real."""
+    pytest.importorskip("tensorrt_rtx")
+    ssh_device.bin.rmdir()
+    return create(ssh_device.home)
+
+
+@pytest.fixture
 def real_jetson() -> str:
     """The host that EDGETOOL_JETSON names; for tests with the marker `jetson`."""
     host = os.environ.get("EDGETOOL_JETSON")
     if host is None:
         pytest.skip("EDGETOOL_JETSON names no board")
     return host
+
+
+@pytest.fixture(scope="session")
+def kit_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of a kit for a small network; copied, never changed."""
+    pytest.importorskip("tensorrt_rtx")  # the stand-in device builds with it
+    folder = tmp_path_factory.mktemp("kit")
+    return write_kit_bundle(folder / "bundle", tiny_cnn(folder))
+
+
+@pytest.fixture(scope="session")
+def kit_engine(kit_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of a kit that was built once; copied, never changed."""
+    folder = tmp_path_factory.mktemp("kit_engine")
+    device = create(folder / "device")
+    script = kit_template / "model" / "build-engine.sh"
+    done = subprocess.run(
+        ["sh", script, "--output", folder / "out"],
+        env={"PATH": f"{device.bin}:{os.environ['PATH']}"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder / "out"
+
+
+@pytest.fixture(params=["dash", "busybox"])
+def any_shell(request: pytest.FixtureRequest) -> str:
+    """For tests that are to run with coreutils, and with busybox."""
+    return str(request.param)
+
+
+@pytest.fixture
+def kit_device(
+    request: pytest.FixtureRequest, require_tool: Callable[[str], str], kit_template: Path, tmp_path: Path
+) -> KitDevice:
+    """A stand-in device with a kit and nothing else than the programs that a kit may count on."""
+    shell = request.getfixturevalue("any_shell") if "any_shell" in request.fixturenames else "dash"
+    bundle = tmp_path / "net.edgebundle"
+    shutil.copytree(kit_template, bundle)
+    return KitDevice(
+        stand_in=create(tmp_path / "device"),
+        programs=link_programs(tmp_path / "programs", require_tool, busybox=shell == "busybox"),
+        shell=(require_tool("busybox"), "sh") if shell == "busybox" else (require_tool("dash"),),
+        bundle=bundle,
+        output=tmp_path / "out",
+    )
+
+
+@pytest.fixture
+def built_device(kit_device: KitDevice, kit_engine: Path) -> KitDevice:
+    """A device that has built its engine already."""
+    shutil.copytree(kit_engine, kit_device.output)
+    return kit_device
 
 
 def _sshd(require_tool: Callable[[str], str]) -> str:

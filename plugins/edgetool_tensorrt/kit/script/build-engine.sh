@@ -1,6 +1,7 @@
 #!/bin/sh
 # Builds this bundle's TensorRT engine on the device that it is for, and checks one before it is loaded.
 # POSIX sh with trtexec and coreutils or busybox; `sh build-engine.sh --help` says what it does.
+# shellcheck source-path=SCRIPTDIR
 
 set -u
 LC_ALL=C
@@ -26,7 +27,6 @@ for piece in say json target device integrity engine trtexec golden build; do
         exit 7
     }
 done
-# shellcheck source-path=SCRIPTDIR
 # shellcheck source=kit/say.sh
 . "$kit/say.sh"
 # shellcheck source=kit/json.sh
@@ -98,10 +98,9 @@ while [ $# -gt 0 ]; do
         *) fail 2 wrong-arguments "unknown option $(printable "$option")" "sh build-engine.sh --help" ;;
     esac
 done
-case $output:$check in
-    :) fail 2 wrong-arguments "say --output DIR to build, or --check DIR" "sh build-engine.sh --help" ;;
-    ?*:?*) fail 2 wrong-arguments "--output builds and --check only looks: choose one" "sh build-engine.sh --help" ;;
-esac
+[ -n "$output$check" ] || fail 2 wrong-arguments "say --output DIR to build, or --check DIR" "sh build-engine.sh --help"
+[ -z "$output" ] || [ -z "$check" ] ||
+    fail 2 wrong-arguments "--output builds and --check only looks: choose one" "sh build-engine.sh --help"
 
 trap 'stop_trtexec; say "error[interrupted-by-user]: interrupted"; exit 130' INT TERM HUP
 require_programs

@@ -13,6 +13,7 @@ build_engine() {
     fi
     mkdir "$work" || disk_full
     trap clean_up EXIT
+    [ -z "$signing_key" ] || sign /dev/null "$work/trial.sig" # a wrong key is better known before than after the build
     require_room
     say "building the engine of $(row "$manifest" name) $(row "$manifest" version) for TensorRT $(fact tensorrt) on sm $(fact sm)"
     build_plan
@@ -28,14 +29,20 @@ build_engine() {
 
 # Makes the folder, and `output` an absolute path.
 open_output() {
-    mkdir -p -- "$output" 2>/dev/null && [ -w "$output" ] && output=$(cd -- "$output" && pwd -P) ||
-        fail 10 permission-denied "cannot write into $(printable "$output")" "choose another folder with --output"
-    case $output/ in
+    nearest=$output
+    until [ -d "$nearest" ]; do nearest=$(dirname -- "$nearest"); done
+    case $(cd -- "$nearest" && pwd -P)/ in
         "$bundle"/*) fail 2 wrong-arguments "the output folder lies in the bundle, which is never written to" "choose another folder with --output" ;;
     esac
-    [ -z "$cache" ] || { mkdir -p -- "$cache" 2>/dev/null && cache=$(cd -- "$cache" && pwd -P); } ||
-        fail 10 permission-denied "cannot write into $(printable "$cache")" "choose another folder with --cache"
+    output=$(writable_folder "$output") || fail 10 permission-denied "cannot write into $output" "choose another folder with --output"
+    [ -z "$cache" ] || cache=$(writable_folder "$cache") ||
+        fail 10 permission-denied "cannot write into $cache" "choose another folder with --cache"
     cache=${cache:-$output}
+}
+
+# writable_folder DIR: makes it where it is not there; prints its absolute path.
+writable_folder() {
+    mkdir -p -- "$1" 2>/dev/null && [ -w "$1" ] && cd -- "$1" && pwd -P
 }
 
 # One build at a time: the lock dies with this shell.
@@ -58,11 +65,13 @@ fits_already() {
     [ -z "$signing_key" ] || [ -f "$output/engine.json.sig" ]
 }
 
+# Two engines, which are rarely larger than the model, the golden outputs as text, and some for logs and times.
 require_room() {
-    needed=$(($(wanted model_bytes) * 2 / 1024 + 1024)) # KiB: the engine is rarely larger than the model, and there may be two
+    golden_size=$(du -s -k "$bundle/io" 2>/dev/null | cut -f 1)
+    needed=$(($(wanted model_bytes) / 1024 * 2 + ${golden_size:-0} * 10 + 16384)) # KiB
     left=$(df -P -k "$output" | awk 'NR == 2 { print $4 }')
     [ "${left:-0}" -ge "$needed" ] ||
-        fail 10 disk-full "$output has ${left:-0} KiB left, an engine needs $needed" "free some space, then run again"
+        fail 10 disk-full "$output has ${left:-0} KiB left, a build needs $needed" "free some space, then run again"
 }
 
 disk_full() {

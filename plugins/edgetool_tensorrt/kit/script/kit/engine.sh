@@ -5,11 +5,11 @@
 # nothing. Otherwise sets `fault_code` and `fault`, and returns the exit code.
 check_engine() {
     fault_code=engine-missing
-    fault="there is no engine: $(printable "$1")"
+    fault="there is no engine: $1"
     [ -f "$1/engine.json" ] && [ -f "$1/engine.plan" ] || return 7
     if [ -n "$public_key" ]; then
         fault_code=signature-invalid
-        fault="engine.json is not signed with this key: $(printable "$public_key")"
+        fault="engine.json is not signed with this key: $public_key"
         openssl dgst -sha256 -verify "$public_key" -signature "$1/engine.json.sig" "$1/engine.json" >/dev/null 2>&1 || return 7
     fi
     fault_code=damaged-engine
@@ -60,14 +60,17 @@ write_record() {
         printf '  "latency_ms": %s,\n' "${latency:-null}"
         printf '  "golden": %s\n}\n' "${golden:-null}"
     } >"$work/engine.json" || disk_full
-    [ -n "$signing_key" ] || return 0
+    [ -z "$signing_key" ] || sign "$work/engine.json" "$work/engine.json.sig"
+}
+
+# sign FILE SIGNATURE
+sign() {
     # OpenSSL 3 opens a pkcs11: URI through its provider, OpenSSL 1 through an engine.
     case $signing_key:$(openssl version) in
-        pkcs11:*:"OpenSSL 1."*) set -- -engine pkcs11 -keyform engine ;;
-        *) set -- ;;
-    esac
-    openssl dgst -sha256 "$@" -sign "$signing_key" -out "$work/engine.json.sig" "$work/engine.json" 2>>"$work/log" </dev/null ||
-        fail 5 signing-failed "openssl cannot sign with $(printable "$signing_key")" "openssl dgst -sha256 -sign KEY FILE must work; its words are in $output/build-engine.log"
+        pkcs11:*:"OpenSSL 1."*) openssl dgst -sha256 -engine pkcs11 -keyform engine -sign "$signing_key" -out "$2" "$1" ;;
+        *) openssl dgst -sha256 -sign "$signing_key" -out "$2" "$1" ;;
+    esac 2>>"$work/log" </dev/null ||
+        fail 5 signing-failed "openssl cannot sign with $signing_key" "its words are in $output/build-engine.log; RSA and EC keys are taken"
 }
 
 # Lines as the items of a JSON list.

@@ -4,7 +4,7 @@
 # Sets `manifest` (rows) and `content_digest`; ends with exit 7 and all differences otherwise.
 verify_bundle() {
     manifest=$(json_rows "$bundle/manifest.json" 2>/dev/null) && [ "$(row "$manifest" schema_version)" = 1 ] ||
-        fail 7 bundle-damaged "the manifest cannot be read: $(printable "$bundle/manifest.json")" "get the bundle again"
+        fail 7 bundle-damaged "the manifest cannot be read: $bundle/manifest.json" "get the bundle again"
     files=$(bundle_files)
     listed=$(listed_files)
     faults=$({
@@ -13,8 +13,8 @@ verify_bundle() {
         printf '%s\n' "$listed" | sed 's/^/listed /'
     } | difference)
     if [ -n "$faults" ]; then
-        say "$(printf '%s\n' "$faults" | tr -cd '[:print:]\n' | sed 's/^/  /' | head_and_count)"
-        fail 7 bundle-damaged "the bundle is not what was recorded: $(printable "$bundle")" "copy the bundle again"
+        say "$(printf '%s\n' "$faults" | tr -cd '\012\040-\176' | sed 's/^/  /' | head_and_count)"
+        fail 7 bundle-damaged "the bundle is not what was recorded: $bundle" "copy the bundle again"
     fi
     content_digest=$(printf '%s\n' "$files" | sha256sum | cut -d ' ' -f 1)
     compare_digest
@@ -59,7 +59,8 @@ head_and_count() {
 
 compare_digest() {
     if [ -f "$bundle/reports/measurements.json" ]; then
-        recorded=$(row "$(json_rows "$bundle/reports/measurements.json" 2>/dev/null)" content_digest)
+        measurements=$(json_rows "$bundle/reports/measurements.json" 2>/dev/null) || measurements=
+        recorded=$(row "$measurements" content_digest)
         [ "$recorded" = "$content_digest" ] ||
             fail 7 bundle-damaged "the content digest is $content_digest, recorded is $(printable "$recorded")" "copy the bundle again"
     fi

@@ -14,12 +14,12 @@ fail() {
 
 # A text that somebody else wrote, so that it cannot steer the terminal.
 printable() {
-    printf '%s' "$1" | tr -cd '[:print:]'
+    printf '%s' "$1" | tr -cd '\040-\176'
 }
 
 require_programs() {
     missing=
-    for program in awk cat cp cut df dirname find flock grep mkdir mv od paste rm sed sha256sum sleep sort sync tail tr uname; do
+    for program in awk cat cp cut df dirname du find flock grep head mkdir mv od paste readlink rm sed sh sha256sum sleep sort sync tail tr uname wc; do
         command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
     done
     [ -z "$signing_key$public_key" ] || command -v openssl >/dev/null 2>&1 || missing="$missing openssl"

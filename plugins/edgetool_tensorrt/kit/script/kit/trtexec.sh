@@ -61,7 +61,7 @@ signs_of_life() {
     while sleep 1 </dev/null >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
         seconds=$((seconds + 1))
         [ $((seconds % heartbeat)) -eq 0 ] || continue
-        say "  $1: $(duration $(($(uptime_seconds) - $2))), $(tail -n 1 "$work/log" | tr -cd '[:print:]' | cut -c 1-120)"
+        say "  $1: $(duration $(($(uptime_seconds) - $2))), $(tail -n 1 "$work/log" | tr -cd '\040-\176' | cut -c 1-120)"
     done
 }
 
@@ -91,7 +91,7 @@ stop_orphan() {
 
 # explain_failure EXIT: trtexec failed; say why, as far as that can be told, and end.
 explain_failure() {
-    grep -e '\[E\]' -e '\[F\]' "$work/log" | tail -n 5 | tr -cd '[:print:]\n' | cut -c 1-200 | sed 's/^/  /' >&2
+    grep -e '\[E\]' -e '\[F\]' "$work/log" | tail -n 5 | tr -cd '\012\040-\176' | cut -c 1-200 | sed 's/^/  /' >&2
     room_left || fail 10 disk-full "no room left: $output" "free some space, then run again"
     [ "$1" -ne 137 ] || fail 10 device-out-of-memory "trtexec was killed, as the system does when memory runs out" \
         "stop other programs, add swap, or build the bundle with a smaller workspace in [targets.NAME.tensorrt]"
