@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from edgetool.artifact import Model
+from edgetool.backends import BuildContext, Site
 from edgetool.errors import ModelError
+from edgetool_tensorrt.backend import TensorRt
 from edgetool_tensorrt.rtx.capability import OFFERED
 from tests.tensorrt import typed_models as typed
 from tests.tensorrt.rtx import build_rtx
@@ -76,3 +78,12 @@ def test_one_engine_serves_its_weakest_member(tmp_path: Path, make: Make, base: 
     else:
         with pytest.raises(ModelError, match="compute capability 75"):
             build_rtx(model, tmp_path / "engine", capabilities=[121, 75, 86])
+
+
+@rows
+@pytest.mark.parametrize("sm", OFFERED)
+def test_the_static_check_says_the_same(tmp_path: Path, make: Make, base: str, sm: int) -> None:
+    """What `edgetool check` foretells without building is what the builder then does."""
+    backend = TensorRt(TensorRt.Options(), Site(builder="rtx", facts={"sm": sm}))
+    verdict = backend.supports(make(tmp_path, base), BuildContext(threads=1))
+    assert verdict.accepted == (sm in BUILDS[make, base]), [str(problem) for problem in verdict.problems]
