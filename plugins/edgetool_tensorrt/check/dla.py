@@ -8,7 +8,7 @@ from typing import TypeAlias
 from edgetool.backends import Legalization
 from edgetool.errors import ModelError
 from edgetool_tensorrt import dla
-from edgetool_tensorrt.check.dla_nodes import limits, reason_off_dla
+from edgetool_tensorrt.check.dla_nodes import computes, limits, reason_off_dla
 from edgetool_tensorrt.check.dla_parts import count_parts
 from edgetool_tensorrt.check.finding import Finding, refused, warned
 from edgetool_tensorrt.check.issues import issues_of
@@ -54,7 +54,7 @@ def _target(subject: Subject) -> Iterator[Finding]:
             f"the target has DLA cores 0 to {cores - 1}, and `dla_core` is {core}",
             fix=f"set `dla_core` below {cores} in [targets.NAME.tensorrt]",
         )
-    elif not subject.is_rtx and subject.version is not None and subject.version >= _BACK_SINCE:
+    elif subject.version is not None and subject.version >= _BACK_SINCE:
         yield warned(
             f"TensorRT has a DLA again since {_BACK_SINCE}, but on AGX Orin only",
             fix=f"if this is another module, {_REMOVE}",
@@ -90,7 +90,6 @@ def _scales(subject: Subject) -> Iterator[Finding]:
 
 def _fallback(subject: Subject, elsewhere: Elsewhere) -> Iterator[Finding]:
     """What follows from the nodes that do not run on the DLA."""
-    total = sum(row.owner == row.label for row in subject.rows)
     if not elsewhere:
         return
     if not subject.options.gpu_fallback:
@@ -104,10 +103,9 @@ def _fallback(subject: Subject, elsewhere: Elsewhere) -> Iterator[Finding]:
                 fix="set `gpu_fallback = true` in [targets.NAME.tensorrt], or replace these operators",
             )
         return
-    if len(elsewhere) == total:
-        yield refused(
-            "the DLA runs no node of this model", elsewhere, fix=f"{next(iter(elsewhere.values()))}; {_REMOVE}"
-        )
+    if all(row.owner in elsewhere for row in subject.rows if computes(row)):
+        first = next(iter(elsewhere.values()))
+        yield refused(f"the DLA runs no node of this model, the first because {first}", elsewhere, fix=_REMOVE)
         return
     parts = count_parts(subject, elsewhere)
     most = limits().loadables

@@ -51,18 +51,20 @@ def limits() -> Limits:
 
 def reason_off_dla(row: Row, subject: Subject) -> str | None:
     """Why the DLA does not run a node; None when it does, or when the node is gone once the engine is built."""
+    if not computes(row):
+        return None
     operators = _table()["operators"]
-    if not row.is_own or row.op_type in operators["folded"] or _is_constant(row):
-        return None if row.is_own else f"the DLA does not run {row.op_type}"
-    if row.op_type not in operators["native"]:
+    if not row.is_own or row.op_type not in operators["native"]:
         return f"the DLA does not run {row.op_type}"
     if row.op_type in operators["orin_only"] and _XAVIER in subject.sms:
         return f"the DLA of Xavier does not run {row.op_type}"
     return _type(row, subject) or _shape(row, subject) or _rule(row, subject)
 
 
-def _is_constant(row: Row) -> bool:
-    return bool(row.node.input) and all(row.scope.tensor(name) is not None for name in row.node.input if name)
+def computes(row: Row) -> bool:
+    """Whether a node is still there once the engine is built: neither folded, nor a mere change of shape or type."""
+    constant = bool(row.node.input) and all(row.scope.tensor(name) is not None for name in row.node.input if name)
+    return not (constant or (row.is_own and row.op_type in _table()["operators"]["folded"]))
 
 
 def _type(row: Row, subject: Subject) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from edgetool_tensorrt.check.dla_nodes import computes
 from edgetool_tensorrt.check.subject import Row, Subject
 
 
@@ -34,8 +35,7 @@ def count_parts(subject: Subject, elsewhere: Mapping[str, str]) -> int:
         for one in before:
             if one.label in piece and level[one.label] == level[row.label]:
                 _join(piece, one.label, row.label)
-    computing = [row for row in main if row.label in piece and row.op_type not in ("Constant", "DequantizeLinear")]
-    return len({_root(piece, row.label) for row in computing})
+    return len({_root(piece, row.label) for row in main if row.label in piece and computes(row)})
 
 
 def _root(piece: dict[str, str], label: str) -> str:

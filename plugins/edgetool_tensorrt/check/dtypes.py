@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from edgetool_tensorrt.check.finding import Finding, refused, warned
+from edgetool_tensorrt.check.issues import issues_of
 from edgetool_tensorrt.check.subject import Row, Subject
 
 _TAKEN = frozenset(
@@ -163,15 +164,24 @@ def _products(subject: Subject) -> Iterator[Finding]:
 
 
 def _stated(subject: Subject) -> Iterator[Finding]:
-    """Precisions that the target says its GPU does not have."""
+    """Precisions that the target says its GPU does not have, where nothing else says so already."""
     for fact, name in (("int8", "int8"), ("fp16", "float16"), ("fp8", "float8_e4m3fn")):
-        if subject.facts.get(fact) is not False:
+        if subject.facts.get(fact) is not False or _is_told(name, subject):
             continue
-        quantized = subject.is_int8 if name == "int8" else None
-        labels = [row.label for row in subject.rows if quantized is not False and name in _elements(row)]
+        if name == "int8" and not subject.is_int8:  # weights alone may be int8 on any GPU
+            continue
+        labels = [row.label for row in subject.rows if name in _elements(row)]
         if labels:
             yield refused(
                 f"the target's GPU does not compute in {name}",
                 labels,
                 fix=f"use another recipe; if the GPU does, correct `{fact}` in [targets.NAME.facts]",
             )
+
+
+def _is_told(name: str, subject: Subject) -> bool:
+    """Whether the capability, or what is known of the chip, speaks against a type."""
+    if name == "int8":
+        return any(issue.int8 and issue.severity == "refuse" for issue in issues_of(subject))
+    needs = _NEEDS.get(name)
+    return needs is not None and any(sm < needs.sm for sm in subject.sms)
