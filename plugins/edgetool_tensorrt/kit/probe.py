@@ -24,4 +24,5 @@ def availability(options: TensorRtOptions, site: Site) -> Availability:
         why_not="the device builds the engine itself",
         fix="sh BUNDLE/model/build-engine.sh --output DIR on the device, then edgetool validate BUNDLE --on ssh://HOST",
         stand_in=options.stand_in,
+        deferred=True,
     )
