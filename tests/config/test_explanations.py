@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from edgetool.explain import explanations
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*(ROOT / "toolchain").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
+SCRIPTS = sorted((ROOT / "plugins").rglob("*.sh"))
+"""Programs for devices speak in the same codes."""
 
 
 def kebab_strings(path: Path) -> Iterator[str]:
@@ -42,6 +45,7 @@ def test_every_code_has_a_page() -> None:
 
 def test_every_page_explains_a_code_that_exists() -> None:
     known = {text for path in SOURCES for text in kebab_strings(path)}
+    known |= {code for path in SCRIPTS for code in re.findall(r"[a-z]+(?:-[a-z]+)+", path.read_text(encoding="utf-8"))}
     ours = {code for code, page in explanations().items() if page.package.startswith("edgetool")}
     put_together = {"unknown-recipe", "unknown-importer"}  # from the name of a table or of a kind
     assert ours - known <= put_together

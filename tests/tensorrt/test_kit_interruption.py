@@ -1,4 +1,4 @@
-"""Builds of a kit that are cut off, doubled or without room: the old engine stays, or none, or the new one; no halves."""
+"""Builds of a kit that are cut off, doubled or without room: the old engine stays, or none, or the new one."""
 
 from __future__ import annotations
 

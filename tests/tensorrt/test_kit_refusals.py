@@ -99,9 +99,9 @@ def test_old_banners_and_build_numbers_are_understood(kit_device: KitDevice, tmp
 def test_a_device_without_trtexec(kit_device: KitDevice) -> None:
     (kit_device.stand_in.bin / "trtexec").unlink()
     done = kit_device.build()
-    assert (done.returncode, error_code(done)) == (6, "trtexec-missing")
+    assert (done.returncode, error_code(done)) == (6, "device-without-trtexec")
     done = kit_device.build("--trtexec", "/nowhere/trt exec")
-    assert (done.returncode, error_code(done)) == (6, "trtexec-missing")
+    assert (done.returncode, error_code(done)) == (6, "device-without-trtexec")
     assert "/nowhere/trt exec" in done.stderr
 
 
@@ -109,7 +109,7 @@ def test_programs_that_are_missing_are_named(kit_device: KitDevice) -> None:
     for name in ("flock", "paste"):
         (kit_device.programs / name).unlink()
     done = kit_device.build()
-    assert (done.returncode, error_code(done)) == (5, "program-missing")
+    assert (done.returncode, error_code(done)) == (6, "device-lacks-program")
     assert "flock paste" in done.stderr
 
 
@@ -230,11 +230,11 @@ def test_an_engine_that_computes_something_else(built_device: KitDevice, fault: 
     [
         ({"out_of_memory": True}, 10, "device-out-of-memory"),
         ({"killed": True}, 10, "device-out-of-memory"),
-        ({"die": True}, 3, "trtexec-failed"),
+        ({"die": True}, 5, "trtexec-crashed"),
         pytest.param({"no_implementation": True}, 3, "no-kernel-for-node", marks=pytest.mark.slow),
         pytest.param({"disk_full": True}, 10, "engine-not-saved", marks=pytest.mark.slow),
         pytest.param({"truncate_engine": True}, 7, "damaged-engine", marks=pytest.mark.slow),
-        pytest.param({"phase": "run", "die": True}, 3, "trtexec-failed", marks=pytest.mark.slow),
+        pytest.param({"phase": "run", "die": True}, 5, "trtexec-crashed", marks=pytest.mark.slow),
     ],
     ids=str,
 )

@@ -56,14 +56,15 @@ def _files(inputs: tuple[str, ...]) -> dict[str, str]:
 
 def _lines(version: Version, render: Callable[..., Arguments]) -> str:
     """Each argument with how much depends on it: `need` or `want`. The script holds them against its trtexec's help."""
-    known = taken(version)
-    return "".join(f"{_demand(render, known, argument)} {argument}\n" for argument in render().argv)
+    argv, known = render().argv, taken(version)
+    return "".join(f"{_demand(render, known, argument, of=len(argv))} {argument}\n" for argument in argv)
 
 
-def _demand(render: Callable[..., Arguments], known: frozenset[str], argument: str) -> str:
-    name = argument.partition("=")[0]
+def _demand(render: Callable[..., Arguments], known: frozenset[str], argument: str, *, of: int) -> str:
+    """What is made of the command line, of so many arguments, for a trtexec that lacks this one."""
+    name = argument.partition("=")[0].removeprefix("--")
     try:
-        without = render(offered=known - {name.removeprefix("--")})
+        without = render(offered=known - {name})
     except DeviceError:
         return "need"
-    return "want" if name in without.dropped else "need"
+    return "want" if len(without.argv) < of else "need"  # as long as before: another option would take its place

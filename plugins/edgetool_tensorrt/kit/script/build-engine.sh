@@ -64,7 +64,7 @@ Both print the path of the engine. DIR holds engine.plan, engine.json (hashes, d
   --help            this text
 
 Exit codes: 0 the engine fits · 2 usage · 3 TensorRT refuses the model · 4 the engine computes something else than
-the golden outputs · 5 a program is missing or fails · 6 not the device that the bundle is for, or no trtexec there ·
+the golden outputs · 5 trtexec or openssl fails · 6 not the device that the bundle is for, or a program is missing ·
 7 bundle or engine are not what was recorded · 10 disk full, out of memory, permission · 130 interrupted
 END
 }

@@ -11,6 +11,7 @@ function same_kind(one, other) { # nan and nan, inf and inf
 }
 
 function root(square,    guess, better) { # by Newton: some builds of busybox have no sqrt
+    if (square == 0) return 0
     better = square > 1 ? square : 1
     do {
         guess = better
@@ -19,7 +20,10 @@ function root(square,    guess, better) { # by Newton: some builds of busybox ha
     return guess
 }
 
-BEGIN { integral = dtype !~ /float/ }
+BEGIN {
+    integral = dtype !~ /float/
+    count = dot = golden = engine = worst = 0 # busybox takes what was never set for something else than 0
+}
 
 $1 == "" { surplus++; next }
 $2 == "" { missing++; next }

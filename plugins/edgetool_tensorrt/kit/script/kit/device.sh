@@ -35,10 +35,10 @@ find_trtexec() {
     case $trtexec in
         /*) ;;
         */*) trtexec=$(pwd)/$trtexec ;;
-        *) trtexec=$(command -v "$trtexec") || fail 6 trtexec-missing "there is no trtexec on PATH" "apt install tensorrt, or say --trtexec PATH" ;;
+        *) trtexec=$(command -v "$trtexec") || fail 6 device-without-trtexec "there is no trtexec on PATH" "apt install tensorrt, or say --trtexec PATH" ;;
     esac
     [ -x "$trtexec" ] && [ -f "$trtexec" ] ||
-        fail 6 trtexec-missing "there is no trtexec: $trtexec" "apt install tensorrt, or say --trtexec PATH"
+        fail 6 device-without-trtexec "there is no trtexec: $trtexec" "apt install tensorrt, or say --trtexec PATH"
     trtexec_help=$("$trtexec" --help 2>&1 </dev/null)
 }
 

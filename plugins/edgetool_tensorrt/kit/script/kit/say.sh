@@ -24,7 +24,7 @@ require_programs() {
     done
     [ -z "$signing_key$public_key" ] || command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
     [ -z "$missing" ] ||
-        fail 5 program-missing "not installed:$missing" "install coreutils, findutils, util-linux and awk, or a busybox that has them"
+        fail 6 device-lacks-program "not installed:$missing" "install coreutils, findutils, util-linux and awk, or a busybox that has them"
 }
 
 # Seconds since the device started: on a first boot the clock may still jump.

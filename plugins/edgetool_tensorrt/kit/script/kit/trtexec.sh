@@ -97,7 +97,9 @@ explain_failure() {
         "stop other programs, add swap, or build the bundle with a smaller workspace in [targets.NAME.tensorrt]"
     sed '/^\(\[[^]]*\] \)*\[[IV]\]/d' "$work/log" >"$work/spoken"
     find_reason failed "$work/spoken"
-    fail 3 trtexec-failed "trtexec failed (exit $1) for a reason that this script does not know" "read $output/build-engine.log"
+    grep -q '&&&& FAILED' "$work/log" ||
+        fail 5 trtexec-crashed "trtexec ended with $1 and without a verdict" "run it again; the log is $output/build-engine.log"
+    fail 3 trtexec-failed "trtexec failed for a reason that this script does not know" "read $output/build-engine.log"
 }
 
 # find_reason always|failed LOG: ends with the first reason in kit/reasons that applies, if one does.
