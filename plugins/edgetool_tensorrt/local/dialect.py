@@ -1,0 +1,76 @@
+"""What the majors of TensorRT do differently, behind one interface; all else they have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from edgetool.errors import UnavailableError
+from edgetool_tensorrt.listeners import Stop
+from edgetool_tensorrt.local.toolkit import OLDEST
+from edgetool_tensorrt.network import Network
+from edgetool_tensorrt.rejections import Rejection
+from edgetool_tensorrt.version import Version
+
+if TYPE_CHECKING:
+    import onnx
+
+Progress = Callable[[int, int, str], None]
+
+
+class Dialect(ABC):
+    """One major.
+
+    What goes into facts and keys are names of flags, never their numbers: those change between majors.
+
+    Args:
+        trt: the module.
+    """
+
+    def __init__(self, trt: Any) -> None:
+        self.trt = trt
+        self.version = Version.parse(str(trt.__version__))
+
+    @abstractmethod
+    def network_flags(self, *, dla: bool) -> int:
+        """For `create_network`."""
+
+    @abstractmethod
+    def permit(self, config: Any, network: Network, *, dla: bool) -> tuple[str, ...]:
+        """Permit the types that the network computes in, where the network alone does not decide.
+
+        Returns:
+            Names of the flags that were set.
+        """
+
+    @abstractmethod
+    def watch(self, config: Any, progress: Progress, stop: Stop) -> object:
+        """Have the builder tell how far it is. What comes back must stay alive until the build has ended."""
+
+    @abstractmethod
+    def rejections(self, parser: Any, proto: onnx.ModelProto, *, where: str) -> tuple[Rejection, ...]:
+        """The nodes that the parser refused."""
+
+
+def dialect_of(trt: Any) -> Dialect:
+    """The dialect of a TensorRT module. Raises UnavailableError `tensorrt-too-old`."""
+    from edgetool_tensorrt.local.eight import Eight
+    from edgetool_tensorrt.local.eleven import Eleven
+    from edgetool_tensorrt.local.ten import Ten
+
+    version = Version.parse(str(trt.__version__))
+    if version.release() < OLDEST:
+        raise too_old(str(version))
+    if version.major >= 11:
+        return Eleven(trt)
+    return Ten(trt) if version.major >= 10 else Eight(trt)
+
+
+def too_old(version: str) -> UnavailableError:
+    """The error for a release that only its own trtexec can build with."""
+    return UnavailableError(
+        "tensorrt-too-old",
+        f"TensorRT {version} is older than {OLDEST[0]}.{OLDEST[1]}, the oldest that is driven from Python",
+        hint='its trtexec serves: kind = "ssh" with host = "localhost" in [targets.NAME.builder], or "kit"',
+    )
