@@ -16,6 +16,7 @@ from edgetool.errors import EdgetoolError
 from edgetool.graph import read_model
 from edgetool.signature import DimRange
 from edgetool.testing import ALL_MODELS, MakeModel
+from edgetool_tensorrt.check.parser import Opinion
 from tests.tensorrt.checking import FLOAT, judge, make, told
 
 pytest.importorskip("tensorrt_rtx")
@@ -27,6 +28,7 @@ FACTS = {"sm": 120, "max_opset": 99}
 def test_every_tiny_model_is_accepted(tmp_path: Path, make_model: MakeModel) -> None:
     support = judge(make_model(tmp_path), kind="rtx", version="1.7.1", facts={"sm": 86})
     assert support.accepted and not support.off_accelerator
+    assert {row.reason for row in support.placements} == {"parser accepts"}
 
 
 def test_what_only_the_parser_knows_is_called_its_opinion(tmp_path: Path) -> None:
@@ -74,7 +76,7 @@ def test_onnx_own_node_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     from edgetool_tensorrt.rtx.parser import verdict
 
-    monkeypatch.setattr(edgetool_tensorrt.check.judge, "check_parser", lambda subject, *, blamed: ())
+    monkeypatch.setattr(edgetool_tensorrt.check.judge, "ask_parser", lambda subject, *, blamed: Opinion())
     counts: Counter[tuple[bool, bool]] = Counter()
     for case in collect_testcases(None):
         model = _model(case.model, tmp_path / "case.onnx")

@@ -17,7 +17,7 @@ from edgetool_tensorrt.check.memory import check_memory
 from edgetool_tensorrt.check.names import check_names
 from edgetool_tensorrt.check.operators import check_operators
 from edgetool_tensorrt.check.opsets import check_opset
-from edgetool_tensorrt.check.parser import check_parser
+from edgetool_tensorrt.check.parser import ACCEPTS, Opinion, ask_parser
 from edgetool_tensorrt.check.quantized import check_quantization
 from edgetool_tensorrt.check.restrictions import check_restrictions
 from edgetool_tensorrt.check.subject import Row, Subject, subject_of
@@ -27,6 +27,7 @@ from edgetool_tensorrt.options import TensorRtOptions
 from edgetool_tensorrt.version import Version
 
 GPU, DLA = "GPU", "DLA"
+_AS_A_WHOLE = "the model is refused as a whole"
 
 Rule: TypeAlias = Callable[[Subject], Iterable[Finding]]
 RULES: tuple[Rule, ...] = (
@@ -66,12 +67,15 @@ def verdict(
     elsewhere, of_dla = check_dla(subject)
     findings += of_dla
     cure = _cure(findings)
+    opinion = Opinion()
     if cure is None:  # else the parser is asked again once it has worked
         blamed = {label for finding in findings if finding.refuses for label in finding.problem.nodes}
-        findings += check_parser(subject, blamed=blamed)
+        opinion = ask_parser(subject, blamed=blamed)
+        findings += opinion.findings
     accelerator = GPU if options.dla_core is None else DLA
+    good = ACCEPTS if opinion.accepts else None
     return Support(
-        placements=tuple(_placements(subject.rows, findings, elsewhere, accelerator)),
+        placements=tuple(_placements(subject.rows, findings, elsewhere, accelerator, good=good)),
         accelerator=accelerator,
         problems=tuple(finding.problem for finding in findings),
         legalize=cure,
@@ -86,13 +90,17 @@ def _cure(findings: Sequence[Finding]) -> Legalization | None:
 
 
 def _placements(
-    rows: Sequence[Row], findings: Sequence[Finding], elsewhere: Elsewhere, accelerator: str
+    rows: Sequence[Row], findings: Sequence[Finding], elsewhere: Elsewhere, accelerator: str, *, good: str | None
 ) -> Iterator[Placement]:
-    """One row a node of the model's graphs; what is wrong inside of a local function is wrong with its call."""
+    """One row a node of the model's graphs; what is wrong inside of a local function is wrong with its call.
+
+    Args:
+        good: what is told of nodes that nothing is wrong with.
+    """
     refusals = [finding.problem for finding in findings if finding.refuses]
     blamed = {label: problem.reason for problem in reversed(refusals) for label in problem.nodes}
     blamed |= {row.owner: blamed[row.label] for row in rows if row.label in blamed and row.owner not in blamed}
-    nobody = next((problem.reason for problem in refusals if not problem.nodes), None)
+    nobody = _AS_A_WHOLE if any(not problem.nodes for problem in refusals) else None
     for row in rows:
         if row.owner != row.label:
             continue
@@ -102,4 +110,4 @@ def _placements(
         elif row.label in elsewhere:
             yield Placement(row.label, row.op_type, GPU, elsewhere[row.label])
         else:
-            yield Placement(row.label, row.op_type, accelerator)
+            yield Placement(row.label, row.op_type, accelerator, good)
