@@ -181,7 +181,9 @@ def test_int8_that_is_slower_is_said_so_and_the_report_shows_all(project: Path, 
     )
 
 
-def test_a_locked_build_makes_the_recorded_candidate_and_the_same_bundle(project: Path, build: Build) -> None:
+def test_a_locked_build_makes_the_recorded_candidate_and_the_same_bundle(
+    project: Path, run_cli: Cli, build: Build
+) -> None:
     assert build("--update-lock").returncode == 0
     before = (project / BUNDLE / "manifest.json").read_bytes(), report(project, "validation")
     another_day = {"BOARD_int8": "0.0001"}
@@ -196,11 +198,18 @@ def test_a_locked_build_makes_the_recorded_candidate_and_the_same_bundle(project
     drifted = build("--locked", "--set", "targets.auto.facts.fp16=false")
     assert drifted.returncode == 8, drifted.stdout
     assert "'float16' was locked, and now is left out: the target's facts say fp16 = false" in drifted.stderr
+    why = run_cli("cache", "why", "auto")
+    assert why.returncode == 0, why.stderr
+    assert "int8: build" in why.stdout
     lock = project / "edgetool.lock"
     lock.write_text(json.dumps({**json.loads(lock.read_text()), "choices": {}}))
     drifted = build("--locked")
     assert drifted.returncode == 8
     assert 'before the target said precision = "auto"' in drifted.stderr
+    lock.write_text(json.dumps({**json.loads(lock.read_text()), "choices": {"auto": {"chosen": "float16"}}}))
+    damaged = build("--locked")
+    assert damaged.returncode == 2, damaged.stderr
+    assert "this is no choice between candidates" in damaged.stderr
 
 
 def test_what_fails_or_is_refused_is_out_with_its_reason(project: Path, build: Build) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from edgetool.engine.assess import Attempt, assess
 from edgetool.engine.cache import Key
@@ -69,6 +69,23 @@ class Contest:
         return assess(plan, candidate, prove(plan, candidate, self.evaluation, stepper, self._options, threads=threads))
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What came of a contest.
+
+    Attributes:
+        attempt: the best candidate's.
+        choice: how all came off.
+        keys: of the steps that led to the best one, for the lock.
+        history: of all steps, those of each candidate under names of their own.
+    """
+
+    attempt: Attempt
+    choice: Choice
+    keys: tuple[Key, ...]
+    history: tuple[Key, ...]
+
+
 def choose(
     plan: BuildPlan,
     stepper: Stepper,
@@ -77,10 +94,8 @@ def choose(
     *,
     lock: TargetLock | None,
     threads: int,
-) -> tuple[Attempt, Choice]:
-    """The best candidate's engine, and how all came off. A locked build makes the candidate that the lock names.
-
-    The stepper's history becomes that of the chosen candidate, followed by the others' under names of their own.
+) -> Chosen:
+    """Build all candidates and take the best. A locked build makes the one that the lock names.
 
     Raises:
         EdgetoolError: of the last backend, when none of its candidates got to an engine.
@@ -92,20 +107,31 @@ def choose(
     contest = Contest(plan, stepper, plugins, options, threads=threads)
     contenders = first_that_builds(plan, stepper, contest.run)
     best, choice = rank(contenders)
-    assert best.attempt is not None
+    attempt = best.attempt
+    assert attempt is not None
     if locked:
-        choice = replace(locked, moments={best.name: Moment(best.attempt.proof.measurement)})
-    others = [replace(key, step=f"{row.name}: {key.step}") for row in contenders if row is not best for key in row.keys]
-    stepper.history[:] = [*contest.shared, *best.keys, *others]
-    opened = (*best.attempt.assessment.unproven, *choice.unproven)
-    return replace(best.attempt, assessment=replace(best.attempt.assessment, unproven=opened)), choice
+        choice = replace(locked, moments={best.name: Moment(attempt.proof.measurement)})
+    opened = (*attempt.assessment.unproven, *choice.unproven)
+    return Chosen(
+        attempt=replace(attempt, assessment=replace(attempt.assessment, unproven=opened)),
+        choice=choice,
+        keys=(*contest.shared, *best.keys),
+        history=(
+            *contest.shared,
+            *(replace(key, step=f"{row.name}: {key.step}") for row in contenders for key in row.keys),
+        ),
+    )
 
 
 def _locked(plan: BuildPlan, lock: TargetLock) -> Choice:
     """The choice that the lock holds. Raises DriftError where it can be made no more."""
     if lock.choice is None:
         raise _drift(plan, lock, 'the lock was written before the target said precision = "auto"')
-    choice = choice_from_json(lock.choice)
+    try:
+        choice = choice_from_json(lock.choice)
+    except (KeyError, ValueError) as error:
+        where = f"{lock.path} choices.{plan.target.name}"
+        raise ConfigError("no-lock", f"this is no choice between candidates: {error}", where=where) from error
     row = next((row for row in plan.candidates if row.name == choice.name), None)
     if row is None:
         raise _drift(plan, lock, f"candidate {choice.name!r} was locked, and the target has it no more")

@@ -35,15 +35,16 @@ def build(plan: BuildPlan, services: Services, options: BuildOptions) -> BuildFi
     lock_path = plan.config.root / LOCK_NAME
     lock = read_lock(lock_path, plan.target.name) if options.locked else None
     with services.stepper(plan, lock=lock) as stepper:
-        choice = None
         if plan.candidates:
-            attempt, choice = choose(plan, stepper, services.plugins, options, lock=lock, threads=threads)
+            chosen = choose(plan, stepper, services.plugins, options, lock=lock, threads=threads)
+            attempt, choice, keys, history = chosen.attempt, chosen.choice, chosen.keys, chosen.history
         else:
-            attempt = _attempt(plan, stepper, services.plugins, options, threads=threads)
+            attempt, choice = _attempt(plan, stepper, services.plugins, options, threads=threads), None
+            keys = history = tuple(stepper.history)
         delivery = deliver(attempt, choice, stepper, options)
-        save_history(services.cache, plan.target.name, stepper.history)
+        save_history(services.cache, plan.target.name, history)
         if options.update_lock:
-            update_lock(lock_path, plan.target.name, stepper.history, choice=choice.to_json() if choice else None)
+            update_lock(lock_path, plan.target.name, keys, choice=choice.to_json() if choice else None)
     finished = finish(attempt, choice, delivery, options, seconds=time.monotonic() - started)
     services.listener(finished)
     return finished

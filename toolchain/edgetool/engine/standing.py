@@ -110,7 +110,7 @@ class Choice:
 
 
 def choice_from_json(data: Mapping[str, Any]) -> Choice:
-    """Back from the lock. Raises ValueError."""
+    """Back from the lock. Raises KeyError or ValueError where it was tampered with."""
     return Choice(
         name=str(data["chosen"]),
         by=data["by"],
