@@ -16,7 +16,7 @@ from edgetool.engine.prove import prove, read_evaluation
 from edgetool.engine.ranking import Contender, rank
 from edgetool.engine.standing import Choice, Moment, choice_from_json
 from edgetool.engine.stepper import Stepper
-from edgetool.errors import ConfigError, DriftError, EdgetoolError
+from edgetool.errors import ConfigError, DriftError, EdgetoolError, ModelError
 from edgetool.plugin.manager import Plugins
 
 
@@ -146,15 +146,14 @@ def _drift(plan: BuildPlan, lock: TargetLock, what: str) -> DriftError:
 
 
 def _none_left(plan: BuildPlan, contenders: tuple[Contender, ...]) -> EdgetoolError:
-    """One reason as it is; several under the exit code of the first candidate that was tried."""
+    """All reasons; under the code and exit code that the errors have in common, if they have."""
     errors = [row.error for row in contenders if row.error]
     if len(contenders) == 1 and errors:
         return errors[0]
     reasons = "; ".join(f"{row.name}: {row.left_out or row.error}" for row in contenders)
-    kind, hint = (type(errors[0]), errors[0].hint) if errors else (ConfigError, None)
-    return kind(
-        "no-candidate",
-        f"no candidate became an engine: {reasons}",
-        where=f"{plan.config.path} [targets.{plan.target.name}]",
-        hint=hint or "name a recipe in place of precision, and build that",
-    )
+    message = f"no candidate became an engine: {reasons}"
+    where = f"{plan.config.path} [targets.{plan.target.name}]"
+    if len({error.code for error in errors}) == 1:
+        return type(errors[0])(errors[0].code, message, where=where, hint=errors[0].hint)
+    hint = errors[0].hint if errors else "name a recipe in place of precision, and build that"
+    return ModelError("no-candidate", message, where=where, hint=hint)
