@@ -161,15 +161,23 @@ def test_parsed_and_yet_not_buildable(tmp_path: Path) -> None:
 def test_a_foreign_operator(tmp_path: Path) -> None:
     error = refusal(foreign_operator(tmp_path), tmp_path / "engine")
     assert isinstance(error, ModelError)
-    assert error.message.startswith("mystery: Mystery is no operator of ONNX")
+    assert error.message == "Mystery is no operator of ONNX, and there is no plugin of that name: mystery"
 
 
 def test_workspace_too_small(tmp_path: Path) -> None:
     error = refusal(typed.convolution(tmp_path, "float32"), tmp_path / "engine", workspace=1)
-    assert error.code == "workspace-too-small"
+    assert (error.code, error.message) == ("workspace-too-small", "no kernel works within 1 MiB of scratch memory")
 
 
 def test_options_of_boards(tmp_path: Path) -> None:
     error = refusal(tiny_mlp(tmp_path), tmp_path / "engine", dla_core=0)
     assert isinstance(error, ConfigError)
     assert error.code == "wrong-options"
+
+
+def test_many_bad_nodes_are_counted(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Det", [f"m{index}"], [f"d{index}"], name=f"det{index}") for index in range(12)]
+    inputs = [(f"m{index}", FLOAT, (2, 2)) for index in range(12)]
+    path = typed.save(tmp_path / "model.onnx", nodes, inputs, [(f"d{index}", FLOAT, ()) for index in range(12)])
+    error = refusal(read_model(path), tmp_path / "engine")
+    assert error.message == "the parser has no Det: det0, det1, det2, det3, det4 and 7 more"

@@ -31,8 +31,9 @@ _MIB = 1 << 20
 def build(model: Model, directory: Path, options: TensorRtOptions, site: Site, context: BuildContext) -> Engine:
     """Write the engine for the wanted compute capabilities into `directory`; no GPU is needed, and none is used.
 
-    The same model and options give the same bytes. Whatever `context.progress` raises cancels the build and comes out
-    of this function.
+    The same float model gives the same bytes again. With int8 and with loops TensorRT-RTX (1.7.1) orders inner names by
+    where they lie in memory, so bytes may differ while the engine is the same. Whatever `context.progress` raises
+    cancels the build and comes out of this function.
 
     Raises:
         ConfigError: `no-capability`, `capability-not-served`, `wrong-options`.
@@ -49,7 +50,7 @@ def build(model: Model, directory: Path, options: TensorRtOptions, site: Site, c
         _parse(session, model)
         _configure(session, profiles, capabilities, options)
         version = str(session.trt.__version__)
-        _build(session, model, directory / ENTRY, context)
+        _build(session, model, directory / ENTRY, options, context)
     _check(directory / ENTRY, Version.parse(version))
     return Engine(
         backend="tensorrt",
@@ -109,7 +110,7 @@ def _configure(
         config.add_optimization_profile(profile)
 
 
-def _build(session: Session, model: Model, path: Path, context: BuildContext) -> None:
+def _build(session: Session, model: Model, path: Path, options: TensorRtOptions, context: BuildContext) -> None:
     monitor = make_monitor(session.trt, context.progress, session.stop)  # the configuration does not keep it alive
     session.config.progress_monitor = monitor
     with written_aside(path) as file:
@@ -117,7 +118,7 @@ def _build(session: Session, model: Model, path: Path, context: BuildContext) ->
         done = session.builder.build_serialized_network_to_stream(session.network, session.config, writer)
         session.stop.reraise()
         if not done:
-            raise build_failure(session.log.errors, model.path)
+            raise build_failure(session.log.errors, model.path, workspace=options.workspace)
 
 
 def _check(path: Path, version: Version) -> None:

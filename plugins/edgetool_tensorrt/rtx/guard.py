@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgetool.errors import ModelError
-from edgetool.graph.element import ELEMENTS
-from edgetool.graph.walk import graphs, node_label
 from edgetool.signature import Signature
 
 if TYPE_CHECKING:
     import onnx
 
-_SHOWN = 5
 _BINDINGS = {
     "FLOAT": "float32",
     "HALF": "float16",
@@ -82,20 +78,3 @@ def require_no_shape_inputs(network: Any, *, where: str) -> None:
             where=where,
             hint="fix these inputs with `specialize`, or let the shape of another input decide",
         )
-
-
-def nodes_with(proto: onnx.ModelProto, dtypes: Iterable[str]) -> Iterator[str]:
-    """Labels of the nodes that read a stored tensor of one of these element types, or cast to it."""
-    numbers = {number for number, element in ELEMENTS.items() if element.name in set(dtypes)}
-    for graph in graphs(proto.graph):
-        stored = {tensor.name for tensor in graph.initializer if tensor.data_type in numbers}
-        for index, node in enumerate(graph.node):
-            casts = any(attribute.name == "to" and attribute.i in numbers for attribute in node.attribute)
-            if casts or stored.intersection(node.input):
-                yield node_label(node, index)
-
-
-def shown(nodes: Sequence[str]) -> str:
-    """The first few labels, and how many more there are."""
-    more = f" and {len(nodes) - _SHOWN} more" if len(nodes) > _SHOWN else ""
-    return ", ".join(nodes[:_SHOWN]) + more
