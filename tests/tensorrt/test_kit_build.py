@@ -112,7 +112,7 @@ def test_int8_for_an_old_dla_is_lowered_and_recorded(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="'c2', 'r2'"):
         make(model, tmp_path / "refused", dla_core=0)
     ranges = with_ranges(model.path, c2=Range(-4.0, 4.0), r2=Range(0.0, 4.0))
-    engine = make(read_model(ranges), tmp_path / "kit", dla_core=0)
+    engine = make(Model(ranges, model.signature), tmp_path / "kit", dla_core=0)
     assert "qdq-to-calibration-cache" in {lowering.name for lowering in engine.lowerings}
     assert (engine.directory / "calib.cache").read_text().startswith("TRT-100300-EntropyCalibration2\n")
     found = lines(engine.directory, "build-arguments")

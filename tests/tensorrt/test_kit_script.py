@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -15,6 +16,33 @@ import pytest
 
 from edgetool.bundle.verify import verify
 from tests.tensorrt.kit_bundle import STAND_IN, KitDevice, error_code
+from tests.tiny import write_tiny_project
+
+PROJECT = """
+schema = 1
+[model]
+name = "tiny"
+source = "model.onnx"
+[model.dims.batch]
+min = 1
+opt = 2
+max = 4
+[data]
+evaluation = "eval"
+[recipes.fp16]
+passes = [{{ use = "simplify" }}, {{ use = "cast-fp16" }}]
+[targets.board]
+backend = "tensorrt"
+recipe = "fp16"
+[targets.board.builder]
+kind = "kit"
+[targets.board.facts]
+arch = "{arch}"
+sm = 86
+tensorrt = "10.3.0"
+[targets.board.tensorrt]
+stand_in = "TensorRT-RTX and ONNX Runtime"
+"""
 
 
 @pytest.fixture
@@ -106,7 +134,9 @@ def test_a_device_key_signs_and_proves(
         subprocess.run([openssl, "ec", "-in", key, "-pubout", "-out", pub], check=True, capture_output=True)
     assert error_code(built_device.check("--verify-key", public)) == "signature-invalid"
 
-    done = built_device.build("--sign", private)
+    done = built_device.build("--sign", private, "--verify-key", other)
+    assert (done.returncode, error_code(done)) == (2, "wrong-arguments"), "the keys are no pair"
+    done = built_device.build("--sign", private, "--verify-key", public)
     assert done.returncode == 0, done.stderr
     assert built_device.builds() == 1, "an engine without a signature does not do"
     assert built_device.check("--verify-key", public).returncode == 0
@@ -135,7 +165,7 @@ def test_a_key_that_cannot_sign_is_found_before_the_build(built_device: KitDevic
     "arguments",
     [
         (), ("--output",), ("--output", ""), ("--output=",), ("--check", "a", "--output", "b"), ("--outptu", "a"),
-        ("--force", "--output", "a"), ("somewhere",), ("--sign", "k"),
+        ("--force", "--output", "a"), ("somewhere",), ("--sign", "k"), ("--output", "a", "--verify-key", "k"),
     ],
 )  # fmt: skip
 def test_wrong_arguments(kit_device: KitDevice, arguments: tuple[str, ...]) -> None:
@@ -149,6 +179,33 @@ def test_help_names_every_option(kit_device: KitDevice) -> None:
     assert done.returncode == 0
     for option in ("--output", "--check", "--cache", "--digest", "--sign", "--verify-key", "--trtexec", "--rebuild"):
         assert option in done.stdout
+
+
+def test_the_how_to_page_names_options_that_exist(kit_device: KitDevice) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "build-for-a-jetson.md").read_text()
+    commands = re.findall(r"^(?:ExecStart=\S*)?sh \S*build-engine\.sh (.*)$", page, re.M)
+    assert len(commands) >= 4
+    listed = kit_device.run("--help").stdout
+    named = {option for command in commands for option in re.findall(r"--[a-z-]+", command)}
+    assert named and not [option for option in named if f"  {option} " not in listed]
+
+
+@pytest.mark.slow
+def test_from_the_command_line_to_the_engine(
+    kit_device: KitDevice, run_cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    write_tiny_project(project, PROJECT.format(arch=os.uname().machine), calibration=4, evaluation=4)
+    built = run_cli("build", "--target", "board", cwd=project)
+    assert built.returncode == 9, built.stderr
+    assert "build-engine.sh" in built.stdout + built.stderr
+    (bundle,) = (project / "dist").iterdir()
+    device = replace(kit_device, bundle=bundle)
+    done = device.build()
+    assert done.returncode == 0, done.stderr
+    assert device.record()["golden"]["made_by"] == "reference"
+    assert device.record()["bundle"]["content_digest"] == verify(bundle).content_digest
 
 
 def test_an_output_folder_in_the_bundle_is_refused(kit_device: KitDevice) -> None:

@@ -38,7 +38,7 @@ def target_lines(facts: Facts, options: TensorRtOptions, signature: Signature, *
 
 
 def _facts(facts: Facts) -> Iterator[tuple[str, str]]:
-    for name in ("arch", "soc", "gpu"):
+    for name in ("arch", "soc"):
         if facts.get(name) is not None:
             yield name, str(facts[name])
     sm = int(str(facts["sm"]))

@@ -101,6 +101,8 @@ done
 [ -n "$output$check" ] || fail 2 wrong-arguments "say --output DIR to build, or --check DIR" "sh build-engine.sh --help"
 [ -z "$output" ] || [ -z "$check" ] ||
     fail 2 wrong-arguments "--output builds and --check only looks: choose one" "sh build-engine.sh --help"
+[ -z "$output" ] || [ -z "$public_key" ] || [ -n "$signing_key" ] ||
+    fail 2 wrong-arguments "--verify-key with --output needs --sign" "sh build-engine.sh --help"
 
 trap 'stop_trtexec; say "error[interrupted-by-user]: interrupted"; exit 130' INT TERM HUP
 require_programs

@@ -10,7 +10,7 @@ check_engine() {
     if [ -n "$public_key" ]; then
         fault_code=signature-invalid
         fault="engine.json is not signed with this key: $public_key"
-        openssl dgst -sha256 -verify "$public_key" -signature "$1/engine.json.sig" "$1/engine.json" >/dev/null 2>&1 || return 7
+        is_signed "$1/engine.json" "$1/engine.json.sig" || return 7
     fi
     fault_code=damaged-engine
     fault="engine.json cannot be read"
@@ -71,6 +71,18 @@ sign() {
         *) openssl dgst -sha256 -sign "$signing_key" -out "$2" "$1" ;;
     esac 2>>"$work/log" </dev/null ||
         fail 5 signing-failed "openssl cannot sign with $signing_key" "its words are in $output/build-engine.log; RSA and EC keys are taken"
+}
+
+# is_signed FILE SIGNATURE
+is_signed() {
+    openssl dgst -sha256 -verify "$public_key" -signature "$2" "$1" >/dev/null 2>&1
+}
+
+# A key that cannot sign, or does not go with the public one, is better known before the build than after it.
+try_key() {
+    sign /dev/null "$work/trial.sig"
+    [ -z "$public_key" ] || is_signed /dev/null "$work/trial.sig" ||
+        fail 2 wrong-arguments "the keys of --sign and --verify-key are no pair" "openssl pkey -in KEY -pubout prints the right one"
 }
 
 # Lines as the items of a JSON list.
