@@ -136,6 +136,7 @@ def test_a_killed_client_leaves_nothing_running(ssh_device: SshDevice, how: sign
     assert wait_until(lambda: left(ssh_device) == [], seconds=3)
 
 
+@pytest.mark.slow
 def test_a_job_that_nobody_asks_for_any_more_ends(ssh_device: SshDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client's machine went away with its network: neither it nor its guard can say anything."""
     monkeypatch.setattr(job_module, "PATIENCE", 2)
@@ -149,6 +150,7 @@ def test_a_job_that_nobody_asks_for_any_more_ends(ssh_device: SshDevice, monkeyp
         job.close()
 
 
+@pytest.mark.slow
 def test_a_job_outlives_a_broken_connection(ssh_device: SshDevice) -> None:
     notes: list[str] = []
     heard: list[str] = []
@@ -167,6 +169,7 @@ def test_a_job_outlives_a_broken_connection(ssh_device: SshDevice) -> None:
     assert any("again" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_the_device_may_be_away_for_a_while(ssh_device: SshDevice) -> None:
     def restart() -> None:
         time.sleep(0.5)
@@ -180,6 +183,7 @@ def test_the_device_may_be_away_for_a_while(ssh_device: SshDevice) -> None:
     restarter.join()
 
 
+@pytest.mark.slow
 def test_the_same_job_is_joined_and_another_waits(ssh_device: SshDevice) -> None:
     notes: list[list[str]] = [[], [], []]
     text = "echo x >>$HOME/ran; sleep 2"
@@ -195,6 +199,7 @@ def test_the_same_job_is_joined_and_another_waits(ssh_device: SshDevice) -> None
     assert ["waiting for a turn" in note and "is at it" in note for note in notes[2]] == [True]
 
 
+@pytest.mark.slow
 def test_eight_clients_at_once_run_a_job_once(ssh_device: SshDevice) -> None:
     text = "echo x >>$HOME/ran; sleep 3; echo ok"
     with ThreadPoolExecutor(8) as pool:
@@ -227,6 +232,7 @@ def without(device: SshDevice, program: str) -> None:
     device.start()
 
 
+@pytest.mark.slow
 def test_a_job_whose_device_restarted_is_missed(ssh_device: SshDevice) -> None:
     work = task(ssh_device, "echo here; sleep 60")
 
@@ -266,6 +272,7 @@ def test_a_failed_job_is_not_joined(ssh_device: SshDevice) -> None:
     assert (ssh_device.home / "ran").read_text() == "x\nx\n"
 
 
+@pytest.mark.slow
 def test_a_timing_cache_is_kept_only_after_success(ssh_device: SshDevice) -> None:
     def build(text: str) -> None:
         work = task(ssh_device, text, timing="board.cache")

@@ -10,6 +10,8 @@ from edgetool_tensorrt.ssh.connection import Connection
 from edgetool_tensorrt.ssh.lines import Lines, read_lines
 from edgetool_tensorrt.ssh.scripts import script
 
+_NOW = slice(3, 5)  # fields of nvidia-smi, after those that describe the card
+
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
@@ -39,12 +41,7 @@ def read_conditions(lines: Lines) -> Conditions:
     temperatures = [int(value) / 1000 for value in lines.all("temperature") if value.lstrip("-").isdigit()]
     clocks = {name: int(value) for name, value in lines.pairs("clock_hz") if value.isdigit()}
     clocks |= {name: int(value) * 1000 for name, value in lines.pairs("clock_khz") if value.isdigit()}
-    gpu = [value.strip() for value in (lines.first("smi_now") or "").split(",")]
-    if len(gpu) == 3:
-        temperatures += [float(value) for value in gpu[:1] if value.isdigit()]
-        clocks |= {
-            name: int(value) * 1_000_000
-            for name, value in zip(("gpu", "memory"), gpu[1:], strict=True)
-            if value.isdigit()
-        }
+    temperature, clock = (*(value.strip() for value in (lines.first("smi") or "").split(",")[_NOW]), "", "")[:2]
+    temperatures += [float(temperature)] if temperature.isdigit() else []
+    clocks |= {"gpu": int(clock) * 1_000_000} if clock.isdigit() else {}
     return Conditions(power_mode=lines.first("power_mode"), temperature=max(temperatures, default=None), clocks=clocks)

@@ -33,7 +33,7 @@ Heard = Callable[[Sequence[str]], None]
 """Told the new lines of a job's log; with none of them now and then, while it is silent."""
 
 _WINDOW = 5  # seconds that the device waits for something to tell
-_PAUSE = 0.3  # seconds between two questions, at least
+_PAUSE = 0.15  # seconds between two questions, at least
 _STARTS = 3
 _FULL = 1024  # KiB; a job that vanished with less left most likely could not write
 
@@ -113,7 +113,7 @@ class Job:
             DeviceError: as `Connection.must`.
         """
         log, told, starts = bytearray(), 0, 1
-        status = _Status("", "", b"")
+        status = _Status("running", "", b"")
         while True:
             before, status = status, self._ask(len(log), status.word)
             log += status.log

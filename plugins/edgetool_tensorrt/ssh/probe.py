@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edgetool.errors import DeviceError
 from edgetool_tensorrt import knowledge
 from edgetool_tensorrt.device import Device
+from edgetool_tensorrt.options import TensorRtOptions
 from edgetool_tensorrt.ssh.conditions import read_conditions
 from edgetool_tensorrt.ssh.connection import Connection
 from edgetool_tensorrt.ssh.lines import read_lines
@@ -19,18 +20,20 @@ _L4T = re.compile(r"# R(\d+) \(release\), REVISION: ([\d.]+)")
 _UNKNOWN = ("", "[N/A]", "N/A", "[Not Supported]", "[Unknown Error]")
 
 
-def probe(connection: Connection, *, trtexec: str | None = None, folder: str = ".cache/edgetool") -> Device:
+def probe(connection: Connection, options: TensorRtOptions) -> Device:
     """Describe the device, changing nothing there.
 
     Args:
         connection: to it.
-        trtexec: its path, where the target names one; else it is searched for, and the newest one counts.
-        folder: where edgetool keeps its files there, whose disk is measured.
+        options: may name its trtexec, which is searched for otherwise, the newest one counting; and the folder for
+            edgetool's files there, whose disk is measured.
 
     Raises:
         DeviceError: `device-command-failed`; as `Connection.run`.
     """
-    done = connection.must("describing the device", script("conditions", "probe"), folder, trtexec or "")
+    done = connection.must(
+        "describing the device", script("probe", "conditions"), options.device_folder, options.trtexec or ""
+    )
     return describe(done.text, where=str(connection.host))
 
 
@@ -142,7 +145,7 @@ def _release(version: str | None) -> str | None:
 
 
 def _smi(line: str | None) -> tuple[str | None, str | None, str | None]:
-    """Name, compute capability and driver, as nvidia-smi lists them."""
+    """Name, compute capability and driver, of the fields that the scripts ask nvidia-smi for."""
     said = [None if value.strip() in _UNKNOWN else value.strip() for value in (line or "").split(",")]
     name, capability, driver = (*said, None, None, None)[:3]
     return name, capability, driver

@@ -1,8 +1,4 @@
 # What an inference's time depends on: lines KEY=VALUE. Reads, and changes nothing.
-first() { # the first line of a file, without NULs
-    [ -r "$1" ] && tr -d '\000' 2>/dev/null <"$1" | head -n 1
-}
-
 if command -v nvpmodel >/dev/null; then
     echo "power_mode=$(nvpmodel -q 2>/dev/null </dev/null | sed -n 's/^.*Power Mode: *//p' | head -n 1)"
 fi
@@ -16,5 +12,9 @@ for clock in /sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq; do
     [ -r "$clock" ] && echo "clock_khz=cpu $(first "$clock")"
 done
 if command -v nvidia-smi >/dev/null; then
-    echo "smi_now=$(nvidia-smi --query-gpu=temperature.gpu,clocks.sm,clocks.mem --format=csv,noheader,nounits 2>/dev/null </dev/null | head -n 1)"
+    fields=name,compute_cap,driver_version,temperature.gpu,clocks.sm
+    cards=$(nvidia-smi --query-gpu=$fields --format=csv,noheader,nounits 2>/dev/null </dev/null) &&
+        echo "smi=$(echo "$cards" | head -n 1)"
 fi
+wait # for what the probe started on the side
+exit 0

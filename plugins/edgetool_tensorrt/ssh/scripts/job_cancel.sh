@@ -11,4 +11,4 @@ for try in 1 2 3 4 5 6 7 8 9 10 11 12; do
     [ "$try" -lt 8 ] || signal=KILL
     nap
 done
-cd .. && rm -rf -- "$2"
+cd .. && clear_away "$2"

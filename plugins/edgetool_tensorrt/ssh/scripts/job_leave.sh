@@ -7,4 +7,4 @@ if [ -n "$4" ] && [ -e "$4" ] && [ ! -e "../../store/$5" ]; then
     mkdir -p "../../store/.$5.$$" && mv "$4" "../../store/.$5.$$/$4" && mv "../../store/.$5.$$" "../../store/$5"
     rm -rf "../../store/$5/.$5.$$"
 fi
-cd .. && rm -rf -- "$2"
+cd .. && clear_away "$2"

@@ -4,6 +4,7 @@
 folder=$1 job=$2 client=$3 patience=$4 lock=$5 timing=$6 who=$7
 shift 7
 enter "$folder/jobs"
+find ../logs -mindepth 1 -mtime +14 -exec rm -f {} + 2>/dev/null
 tries=0
 until mkdir "$job" 2>/dev/null; do
     [ -d "$job" ] || { mkdir "$job"; exit 1; }
@@ -33,7 +34,7 @@ setsid sh supervise "$patience" "$lock" "$timing" "$who" "$@" </dev/null >superv
 tries=0
 until [ -e pid ]; do
     tries=$((tries + 1))
-    [ "$tries" -lt 50 ] || give_up
-    nap
+    [ "$tries" -lt 200 ] || give_up
+    nap 0.05
 done
 echo started

@@ -9,8 +9,12 @@ enter() { # the folder where edgetool keeps its files, or one inside it
     cd && mkdir -p -- "$1" && cd -- "$1" || exit 1
 }
 
-nap() {
-    sleep 0.2 2>/dev/null || sleep 1
+first() { # the first line of a file, without NULs
+    [ -r "$1" ] && tr -d '\000' 2>/dev/null <"$1" | head -n 1
+}
+
+nap() { # a fifth of a second, or $1
+    sleep "${1:-0.2}" 2>/dev/null || sleep 1
 }
 
 process() { # what the system knows of process $1: sets $state, $group, and $birth, which no later one with its number has
@@ -42,4 +46,11 @@ ended() { # whether the job in this folder is over; sets $end to how
 
 finish() { # a rename needs no room, and only the first one counts
     mv waiting "end.$1" 2>/dev/null || mv running "end.$1" 2>/dev/null
+}
+
+clear_away() { # the folder $1 of a job that is over; the log of a build is kept for a while
+    case $1 in
+    build-*) mkdir -p ../logs && mv -- "$1/log" "../logs/$1.log" 2>/dev/null ;;
+    esac
+    rm -rf -- "$1"
 }
