@@ -38,8 +38,9 @@ class RepairQdqOptions(PassOptions):
 class RepairQdq(Pass[RepairQdqOptions]):
     """Symmetric int8 from int32 biases, unsigned integers and zero points other than zero.
 
-    Biases become the floats that they stand for. Integers around 128 are shifted and mean the same; other ranges get
-    a symmetric scale that covers them, with steps up to twice as wide. A model without such things is left as it is.
+    Biases and single numbers become the floats that they stand for. Integers around 128 are shifted and mean the same;
+    other ranges get a symmetric scale that covers them, with steps up to twice as wide. A model without such things is
+    left as it is.
     """
 
     Options = RepairQdqOptions
@@ -92,6 +93,7 @@ def _told(repairs: Repairs) -> str:
 def _facts(repairs: Repairs) -> Facts:
     return {
         "biases": len(repairs.biases),
+        "scalars": len(repairs.scalars),
         "weights_exact": len(repairs.weights_exact),
         "weights_rounded": list(repairs.weights_rounded),
         "activations_exact": len(repairs.activations_exact),

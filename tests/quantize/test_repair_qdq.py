@@ -28,6 +28,7 @@ from tests.quantize.conftest import (
     pictures,
     run,
     save_model,
+    sentences,
 )
 
 IMAGE = {"image": ((1, 3, 16, 16), (2, 3, 16, 16), (4, 3, 16, 16))}
@@ -116,6 +117,24 @@ def test_defaults_of_another_quantizer(
     assert cosine(new, old) > 0.9997
     assert cosine(new, exact) > 0.9994
     assert "wider steps" in applied.notes[0]
+
+
+def test_a_transformer_with_quantized_numbers(transformer_block: Model, tmp_path: Path, apply_pass: ApplyPass) -> None:
+    """Constants of Mul and Div are stored as single integers; TensorRT builds none of that."""
+    feeds = sentences(4)
+    before = quantized_elsewhere(
+        transformer_block, tmp_path / "before.onnx", feeds, op_types_to_quantize=["MatMul", "Mul", "Div", "Gather"]
+    )
+    applied = apply_pass(RepairQdq, before)
+    assert applied.result.facts["scalars"] == 3
+    new, old, exact = (run(path, feeds) for path in (applied.result.model.path, before.path, transformer_block.path))
+    assert cosine(new, old) > 0.97
+    assert cosine(new, exact) > cosine(old, exact) - 0.02
+    shapes = {"ids": ((1, 8), (2, 8), (4, 8))}
+    assert build_for_rtx(before.path, shapes) == (False, 0)
+    accepted, size = build_for_rtx(applied.result.model.path, shapes)
+    assert accepted
+    assert size > 0
 
 
 def test_what_lies_around_128_keeps_its_meaning_exactly(

@@ -16,7 +16,7 @@ from edgetool.backends import Legalization
 from edgetool.context import PassContext
 from edgetool.testing import open_with_interpreter, tiny_int8_cnn
 from edgetool_passes.repair_qdq import RepairQdq
-from tests.tensorrt.checking import FLOAT, HALF, Array, judge, make, quantized, told
+from tests.tensorrt.checking import FLOAT, HALF, INT64, Array, judge, make, quantized, told
 
 REPAIR = Legalization("repair-qdq")
 
@@ -78,6 +78,34 @@ def test_int32_biases(tmp_path: Path) -> None:
     fed = judge(biased(tmp_path / "fed.onnx", stored=False))
     assert "quantize-static" in str(told(fed, "int32 is dequantized").fix)
     assert fed.legalize is None
+
+
+def test_a_single_number_in_int8(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("DequantizeLinear", ["c", "s", "z"], ["half"], "number"),
+        helper.make_node("Mul", ["x", "half"], ["y"], "scale"),
+    ]
+    stored = {"c": np.array(5, np.int8), "s": np.array(0.1, "f"), "z": np.array(0, np.int8)}
+    model = make(tmp_path / "m.onnx", nodes, {"x": (FLOAT, (4,))}, {"y": (FLOAT, (4,))}, stored)
+    support = judge(model)
+    assert told(support, "a single number").nodes == ("number",)
+    assert support.legalize == REPAIR
+    assert judge(repaired(model, tmp_path / "out")).accepted
+
+
+def test_stored_int8_goes_through_dequantize_linear(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Gather", ["t", "x"], ["g"], "pick"),
+        helper.make_node("DequantizeLinear", ["g", "s"], ["y"], "dequantize"),
+    ]
+    stored = {"t": np.ones((8, 4), np.int8), "s": np.array(0.1, "f")}
+    model = make(tmp_path / "m.onnx", nodes, {"x": (INT64, (2,))}, {"y": (FLOAT, (2, 4))}, stored)
+    assert told(judge(model), "stored int8").nodes == ("pick",)
+    swapped = [
+        helper.make_node("DequantizeLinear", ["t", "s"], ["d"], "dequantize"),
+        helper.make_node("Gather", ["d", "x"], ["y"], "pick"),
+    ]
+    assert judge(make(tmp_path / "m.onnx", swapped, {"x": (INT64, (2,))}, {"y": (FLOAT, (2, 4))}, stored)).accepted
 
 
 def test_two_cures_are_no_cure(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ The order matters: names and defaults are spelled out first, so that the later s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
 from edgetool_passes.quantization.repair_activations import center_activations
-from edgetool_passes.quantization.repair_constants import center_weights, fold_biases, store_quantized
+from edgetool_passes.quantization.repair_constants import center_weights, fold_floats, store_quantized
 from edgetool_passes.quantization.repair_spelling import spell_out
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class Repairs:
 
     Attributes:
         biases: dequantized int32, now float.
+        scalars: single dequantized numbers, now float.
         weights_exact: integers that were shifted and mean the same.
         weights_rounded: integers that were rounded anew, to wider steps.
         activations_exact: zero points that were shifted and mean the same.
@@ -34,6 +35,7 @@ class Repairs:
     """
 
     biases: tuple[str, ...]
+    scalars: tuple[str, ...]
     weights_exact: tuple[str, ...]
     weights_rounded: tuple[str, ...]
     activations_exact: tuple[str, ...]
@@ -42,8 +44,7 @@ class Repairs:
     adopted: tuple[str, ...]
 
     def __bool__(self) -> bool:
-        return any((self.biases, self.weights_exact, self.weights_rounded, self.activations_exact,
-                    self.activations_widened, self.adopted))  # fmt: skip
+        return any(getattr(self, field.name) for field in fields(self))
 
 
 def repair(graph: onnx.GraphProto, *, saturation: Saturation) -> Repairs:
@@ -54,12 +55,13 @@ def repair(graph: onnx.GraphProto, *, saturation: Saturation) -> Repairs:
         saturation: whether only clipping at zero is kept when a range is widened, or clipping at both ends.
     """
     adopted = spell_out(graph)
-    biases = fold_biases(graph)
     store_quantized(graph)
+    floats = fold_floats(graph)
     weights = center_weights(graph)
     activations = center_activations(graph, both_ends=saturation == "both")
     return Repairs(
-        biases=biases,
+        biases=floats.biases,
+        scalars=floats.scalars,
         weights_exact=weights.exact,
         weights_rounded=weights.rounded,
         activations_exact=activations.exact,

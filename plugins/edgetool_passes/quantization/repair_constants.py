@@ -1,4 +1,4 @@
-"""Repairs what a quantized network stores: biases become float, weights symmetric int8."""
+"""Repairs what a quantized network stores: biases and single numbers become float, weights symmetric int8."""
 
 from __future__ import annotations
 
@@ -56,25 +56,35 @@ class Stored:
         return found
 
 
-def fold_biases(graph: onnx.GraphProto) -> tuple[str, ...]:
-    """Store dequantized int32 as the floats that they stand for: `integers * scale`, in the scale's type.
+@dataclass(frozen=True, slots=True)
+class Floats:
+    """Names of the tensors that are stored as floats: biases, and single numbers."""
+
+    biases: tuple[str, ...]
+    scalars: tuple[str, ...]
+
+
+def fold_floats(graph: onnx.GraphProto) -> Floats:
+    """Store dequantized int32 as the floats that they stand for, `integers * scale`, in the scale's type.
+
+    So are integers of 8 bits without any axis: they save nothing, and runtimes fold or refuse them.
 
     Args:
         graph: edited in place.
-
-    Returns:
-        Names of the float tensors.
     """
     index = GraphIndex(graph)
     editor = GraphEditor(graph)
-    folded = []
+    biases: list[str] = []
+    scalars: list[str] = []
     for node in list(graph.node):
-        stored = _stored(node, index, ("int32",))
-        if stored is not None:
+        stored = _stored(node, index, ("int32", *_EIGHT_BITS))
+        is_bias = stored is not None and stored.integers.dtype.name == "int32"
+        if stored is not None and (is_bias or not stored.integers.ndim):
             values = stored.centered() * stored.spread(stored.scale).astype(float)
-            folded.append(_replace(editor, node, values.astype(stored.scale.dtype)))
+            name = _replace(editor, node, values.astype(stored.scale.dtype))
+            (biases if is_bias else scalars).append(name)
     editor.commit()
-    return tuple(folded)
+    return Floats(tuple(biases), tuple(scalars))
 
 
 def store_quantized(graph: onnx.GraphProto) -> None:

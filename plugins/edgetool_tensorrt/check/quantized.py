@@ -19,10 +19,11 @@ _REPAIR = Legalization("repair-qdq")
 _REPAIR_FIX = 'put { use = "repair-qdq" } into the recipe'
 _AGAIN = "quantize the float model again, with `quantize-static`"
 
-Form: TypeAlias = Literal["bias", "unsigned", "shifted", "computed", "other"]
+Form: TypeAlias = Literal["bias", "scalar", "unsigned", "shifted", "computed", "other"]
 
 _REASONS: dict[Form, str] = {
     "bias": "int32 is dequantized: TensorRT wants biases in float",
+    "scalar": "a single number is stored as an integer: TensorRT does not build that",
     "unsigned": "quantized to uint8: TensorRT knows int8 only, and where no zero point tells the difference it "
     "cuts off the upper half without a word",
     "shifted": "a zero point is not zero: TensorRT quantizes symmetrically only",
@@ -34,6 +35,7 @@ _REASONS: dict[Form, str] = {
 def check_quantization(subject: Subject) -> Iterator[Finding]:
     """All that is to say about the form of Q/DQ nodes; whether they pay is another question."""
     yield from _forms(subject)
+    yield from _stored_for_others(subject)
     yield from _half_scales(subject)
     yield from _channels(subject)
     yield from _blocks(subject)
@@ -73,6 +75,9 @@ def _form(row: Row, subject: Subject) -> Form | None:
         return "unsigned"
     if kind not in _SYMMETRIC:
         return "other"
+    stored = row.scope.tensor(row.input(0)) if row.op_type == DEQUANTIZE else None
+    if stored is not None and not stored.dims:  # measured with TensorRT-RTX 1.7.1: "Quantized constant ..."
+        return "scalar"
     if not row.input(2):
         return None
     zero_point = subject.values(row.scope, row.input(2))
@@ -98,6 +103,30 @@ def _is_repairable(row: Row, form: Form) -> bool:
         and producer.op_type == QUANTIZE
         and all(reader.op_type == DEQUANTIZE for reader in readers)
     )
+
+
+def _stored_for_others(subject: Subject) -> Iterator[Finding]:
+    """Stored int8 is a quantized constant to TensorRT, and has to go into a DequantizeLinear at once."""
+    labels = [
+        row.label
+        for row in subject.rows
+        if row.op_type != DEQUANTIZE
+        and row.op_type != "Constant"
+        and any(
+            name and _is_stored_int8(row, name) for name in row.node.input[: 2 if row.op_type == QUANTIZE else None]
+        )
+    ]
+    if labels:  # measured with TensorRT-RTX 1.7.1: "Quantized constant ... is only allowed before DQ"
+        yield refused(
+            "stored int8 is read by another operator than DequantizeLinear",
+            labels,
+            fix="dequantize first, and gather or reshape the result; or store int32",
+        )
+
+
+def _is_stored_int8(row: Row, name: str) -> bool:
+    tensor = row.scope.tensor(name)
+    return tensor is not None and ELEMENTS[tensor.data_type].name == "int8"
 
 
 def _half_scales(subject: Subject) -> Iterator[Finding]:
