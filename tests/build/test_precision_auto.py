@@ -181,6 +181,7 @@ def test_int8_that_is_slower_is_said_so_and_the_report_shows_all(project: Path, 
     )
 
 
+@pytest.mark.slow
 def test_a_locked_build_makes_the_recorded_candidate_and_the_same_bundle(
     project: Path, run_cli: Cli, build: Build
 ) -> None:
