@@ -21,18 +21,22 @@ from edgetool.plugin.manager import Plugins
 
 
 class Contest:
-    """The candidates of one target, each taken from the imported model to a proven engine."""
+    """The candidates of one target, each taken from the imported model to a proven engine.
+
+    Attributes:
+        shared: keys of the steps that all of them begin with.
+    """
 
     def __init__(
         self, plan: BuildPlan, stepper: Stepper, plugins: Plugins, options: BuildOptions, *, threads: int
     ) -> None:
-        self.plan = plan
+        self._plan = plan
         self._stepper = stepper
         self._plugins = plugins
         self._options = options
         self._threads = threads
-        self.imported: Prepared = import_source(plan, stepper, threads=threads)
-        self.evaluation: DataState | None = read_evaluation(plan, self.imported.reference, stepper)
+        self._imported: Prepared = import_source(plan, stepper, threads=threads)
+        self._evaluation: DataState | None = read_evaluation(plan, self._imported.reference, stepper)
         self.shared: tuple[Key, ...] = tuple(stepper.history)
 
     def run(self, backend: PlannedBackend, refused: tuple[Refused, ...]) -> tuple[Contender, ...]:
@@ -41,17 +45,17 @@ class Contest:
         Raises:
             EdgetoolError: none of them got to an engine, or something is wrong that concerns them all.
         """
-        contenders = tuple(self._try(row, backend, refused) for row in self.plan.candidates)
+        contenders = tuple(self._try(row, backend, refused) for row in self._plan.candidates)
         if not any(row.attempt for row in contenders):
-            raise _none_left(self.plan, contenders)
+            raise _none_left(self._plan, contenders)
         return contenders
 
     def _try(self, row: PlannedCandidate, backend: PlannedBackend, refused: tuple[Refused, ...]) -> Contender:
         contender = Contender(row.name, row.use, error=row.failure, left_out=row.left_out)
         if row.why_not is not None:
             return contender
-        target, before = self.plan.target.name, len(self._stepper.history)
-        plan = self.plan.with_passes_of(row)
+        target, before = self._plan.target.name, len(self._stepper.history)
+        plan = self._plan.with_passes_of(row)
         self._stepper.tell(CandidateStarted(target, row.name, plan.step_names[1:-1]))
         try:
             attempt = self._attempt(plan, backend, refused)
@@ -64,9 +68,11 @@ class Contest:
 
     def _attempt(self, plan: BuildPlan, backend: PlannedBackend, refused: tuple[Refused, ...]) -> Attempt:
         stepper, threads = self._stepper, self._threads
-        prepared = apply_recipe(plan, self.imported, stepper, threads=threads)
+        prepared = apply_recipe(plan, self._imported, stepper, threads=threads)
         candidate = make_engine(plan, backend, prepared, refused, stepper, self._plugins, threads=threads)
-        return assess(plan, candidate, prove(plan, candidate, self.evaluation, stepper, self._options, threads=threads))
+        return assess(
+            plan, candidate, prove(plan, candidate, self._evaluation, stepper, self._options, threads=threads)
+        )
 
 
 @dataclass(frozen=True, slots=True)
