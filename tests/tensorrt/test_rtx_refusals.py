@@ -181,3 +181,11 @@ def test_many_bad_nodes_are_counted(tmp_path: Path) -> None:
     path = typed.save(tmp_path / "model.onnx", nodes, inputs, [(f"d{index}", FLOAT, ()) for index in range(12)])
     error = refusal(read_model(path), tmp_path / "engine")
     assert error.message == "the parser has no Det: det0, det1, det2, det3, det4 and 7 more"
+
+
+def test_reasons_are_heard_while_an_older_error_is_held(tmp_path: Path) -> None:
+    """One log serves the process; a traceback that kept the first builder alive would leave the second without."""
+    first = refusal(tiny_int8_cnn(tmp_path), tmp_path / "first", sm=75)
+    second = refusal(typed.float8(tmp_path, "float16"), tmp_path / "second", sm=80)
+    assert first.__traceback__ is not None
+    assert second.code == "type-not-on-gpu"
