@@ -206,9 +206,11 @@ def test_attributes_that_are_left_out(tmp_path: Path, node: tuple[str, int, dict
     assert reason in told(support, f"{op_type}: ").reason
 
 
-def test_inputs_that_decide_shapes(tmp_path: Path) -> None:
-    nodes = [helper.make_node("ReduceSum", ["x", "axes"], ["y"], "sum")]
-    ends = {"x": (FLOAT, (2, 3)), "axes": (INT64, (1,))}, {"y": (FLOAT, ("a", "b"))}
-    problem = told(judge(make(tmp_path / "m.onnx", nodes, *ends)), "input 'axes' decides")
-    assert problem.nodes == ("sum",)
-    assert "specialize" in str(problem.fix)
+@pytest.mark.parametrize(("op_type", "shape"), [("ReduceSum", (1,)), ("Reshape", (1,)), ("Range", ())])
+def test_inputs_that_decide_shapes(tmp_path: Path, op_type: str, shape: tuple[int, ...]) -> None:
+    inputs = ["x", "what", "x"] if op_type == "Range" else ["x", "what"]
+    ends = {"x": (INT64, shape and (2, 3)), "what": (INT64, shape)}, {"y": (INT64, ("a", "b")[: 1 + len(shape)])}
+    model = make(tmp_path / "m.onnx", [helper.make_node(op_type, inputs, ["y"], "node")], *ends)
+    problem = told(judge(model), "input 'what' decides")
+    assert problem.nodes == ("node",)
+    assert ("specialize" in str(problem.fix)) is (shape == ())  # which fixes single numbers

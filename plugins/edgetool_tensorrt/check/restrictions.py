@@ -6,7 +6,7 @@ ONNX's own node tests. Older releases are at least as strict.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -33,20 +33,22 @@ def check_restrictions(subject: Subject) -> Iterator[Finding]:
     """Refuse nodes that use what TensorRT leaves out of an operator; one finding for each reason."""
     found: dict[str, list[str]] = {}
     fed: dict[str, list[str]] = {}
+    inputs = {spec.name: spec for spec in subject.model.signature.inputs}
     for row in subject.rows:
         restriction = _RESTRICTIONS.get(row.op_type) if row.is_own else None
         reason = restriction(row, subject) if restriction else None
         if reason:
             found.setdefault(f"{row.op_type}: {reason}", []).append(row.label)
-        if name := _fed_from_outside(row, subject):
+        for name in _fed_from_outside(row, inputs.keys()):
             fed.setdefault(name, []).append(row.label)
     for reason, labels in found.items():
         yield refused(reason, labels, fix=_CHANGE)
     for name, labels in fed.items():
+        specialize = f'fix it with {{ use = "specialize", inputs = {{ "{name}" = ... }} }}, or '
         yield refused(
             f"input {name!r} decides shapes or axes, which TensorRT wants to know when it builds",
             labels,
-            fix=f'fix it with {{ use = "specialize", inputs = {{ "{name}" = ... }} }}, or export it as a constant',
+            fix=("" if inputs[name].shape else specialize) + "export it as a constant",
         )
 
 
@@ -168,20 +170,25 @@ _KNOWN_EARLY: Mapping[str, tuple[int, ...]] = MappingProxyType(
     {
         **dict.fromkeys(
             ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin",
-             "ReduceProd", "ReduceSum", "ReduceSumSquare", "Squeeze", "Unsqueeze", "OneHot", "Upsample", "STFT"),
+             "ReduceProd", "ReduceSum", "ReduceSumSquare", "Squeeze", "Unsqueeze", "OneHot", "Upsample", "STFT",
+             "Reshape", "Expand", "Tile", "TopK"),
             (1,),
         ),
-        "Resize": (2,),
+        "ConstantOfShape": (0,),
+        "Range": (0, 1, 2),
+        "Resize": (2, 3),
+        "Slice": (1, 2, 3, 4),
     }
 )  # fmt: skip
-"""Inputs whose values decide what is built, by their position."""
+"""Inputs whose values decide what is built, or how large it is: by their position.
+
+TensorRT takes some of them from outside, with a range of values in the profile; nothing declares such ranges here.
+"""
 
 
-def _fed_from_outside(row: Row, subject: Subject) -> str | None:
-    """Name of a graph input that a node reads where TensorRT wants a constant."""
-    inputs = {spec.name for spec in subject.model.signature.inputs}
+def _fed_from_outside(row: Row, inputs: Set[str]) -> Iterator[str]:
+    """Names of graph inputs that a node reads where TensorRT wants constants."""
     for position in _KNOWN_EARLY.get(row.op_type, ()) if row.is_own else ():
         name = row.input(position)
         if name in inputs and row.scope.tensor(name) is None:
-            return name
-    return None
+            yield name
