@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from edgetool.engine.requests import Plug
+from edgetool.reduce.reduction import Wishes
+from tests.reduce.reducing import Reduced, reduce_with
 
 HERE = Path(__file__).parent
 
@@ -42,6 +47,27 @@ def network(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def det_network(tmp_path: Path) -> Path:
+    """The same with a determinant in its middle."""
+    model = make_network()
+    model.graph.node.insert(9, helper.make_node("Det", ["r3"], ["det"], "det"))
+    model.graph.output.append(helper.make_tensor_value_info("det", TensorProto.FLOAT, ["batch", 4]))
+    path = tmp_path / "det.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.fixture
+def reduce_for(tmp_path: Path) -> Callable[..., Reduced]:
+    """Reduces a network for a backend."""
+
+    def run(plug: Plug, network: Path) -> Reduced:
+        return reduce_with(plug, network, tmp_path, Wishes(), seconds=60)
+
+    return run
+
+
 def make_network() -> ModelProto:
     generator = np.random.default_rng(0)
     nodes, stored, tensor = [], [], "x"
@@ -67,6 +93,8 @@ def make_network() -> ModelProto:
         helper.make_node("Concat", ["batch", "rest"], ["wanted"], "concat", axis=0),
         helper.make_node("Reshape", ["pooled", "wanted"], ["y"], "reshape"),
     ]
+    for node in nodes:
+        node.doc_string = "/home/somebody/secret.py"
     graph = helper.make_graph(
         nodes,
         "net",

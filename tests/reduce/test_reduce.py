@@ -11,29 +11,12 @@ import onnx
 import onnx.numpy_helper
 import pytest
 
-from edgetool.artifact import Model
-from edgetool.engine.desk import Desk, Talk
-from edgetool.engine.isolate import Children, Limits
-from edgetool.engine.requests import ModelFile, Plug
+from edgetool.engine.requests import Plug
 from edgetool.errors import ConfigError
 from edgetool.graph import read_model
-from edgetool.reduce.oracle import Asked, BackendOracle, CommandOracle
-from edgetool.reduce.parts import Seams
-from edgetool.reduce.reduction import Reduction, Wishes, reduce_model
-from edgetool.reduce.seams import SeamsTask, read_seams, run_seams
-from edgetool.signature import DimRange
-
-
-class Reduced:
-    """A reduction, and what it wrote."""
-
-    def __init__(self, found: Reduction) -> None:
-        self.found = found
-        self.model = onnx.load(found.model.path)
-
-    @property
-    def operators(self) -> list[str]:
-        return [node.op_type for node in self.model.graph.node]
+from edgetool.reduce.oracle import CommandOracle
+from edgetool.reduce.reduction import Wishes
+from tests.reduce.reducing import Reduced, reduce_with
 
 
 @pytest.fixture
@@ -41,40 +24,10 @@ def reduce(tmp_path: Path, fragile: Path, network: Path) -> Callable[..., Reduce
     """Reduces the network for a fragile backend with these options."""
 
     def run(wishes: Wishes | None = None, *, seconds: float = 20, **options: Any) -> Reduced:
-        asked = Asked(
-            name="fragile",
-            plug=Plug("fragile:Fragile", options),
-            threads=1,
-            runs=False,
-            limits=Limits(seconds),
-            python=None,
-            log=tmp_path / "log",
-        )
-        children = Children()
-        try:
-            with BackendOracle(asked, children) as oracle:
-                found = reduce_model(
-                    read_model(network, {"batch": DimRange(1, 1, 4)}),
-                    oracle,
-                    tmp_path / "reduced.onnx",
-                    wishes or Wishes(),
-                    scratch=tmp_path,
-                    find_seams=lambda model: _seams(model, tmp_path),
-                    tell=lambda attempt: None,
-                )
-        finally:
-            children.interrupt()
-        return Reduced(found)
+        plug = Plug("fragile:Fragile", options)
+        return reduce_with(plug, network, tmp_path, wishes or Wishes(), seconds=seconds)
 
     return run
-
-
-def _seams(model: Model, folder: Path) -> Seams:
-    run_seams(SeamsTask(ModelFile(model.path, model.signature), folder, 1, look=True), Talk(_quiet, _quiet, Desk()))
-    return read_seams(folder)
-
-
-def _quiet(*_: object) -> None: ...
 
 
 def test_a_refused_operator_is_left_alone(reduce: Callable[..., Reduced]) -> None:
@@ -83,6 +36,7 @@ def test_a_refused_operator_is_left_alone(reduce: Callable[..., Reduced]) -> Non
     assert found.found.failure.stage == "supports"
     assert found.found.calls < 8  # the refusal names its node
     assert found.found.confirmed
+    assert b"somebody" not in found.found.model.path.read_bytes()
 
 
 def test_a_build_that_fails_is_reduced_to_its_cause_and_does_not_slip(reduce: Callable[..., Reduced]) -> None:

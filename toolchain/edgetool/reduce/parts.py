@@ -85,6 +85,7 @@ class Parts:
         part.functions.extend(_used_functions(self._model, kept))
         domains = {node.domain for node in _all_nodes(part)} | {"ai.onnx", ""}
         part.opset_import.extend(row for row in self._model.opset_import if row.domain in domains)
+        _strip(part)
         return part
 
     def write(self, part: onnx.ModelProto, path: Path) -> None:
@@ -117,6 +118,14 @@ class Parts:
         loose = (made & self._read_anywhere) - read
         ends = [name for node in kept for name in node.output if name in self._outputs or name in loose]
         return ends or [next(name for name in kept[-1].output if name)]
+
+
+def _strip(part: onnx.ModelProto) -> None:
+    """Remove what exporters note on the way: file names, stack traces, the names of modules."""
+    graph = part.graph
+    for item in (*_all_nodes(part), *graph.input, *graph.output, *graph.initializer, *part.functions):
+        item.ClearField("doc_string")
+        item.ClearField("metadata_props")
 
 
 def _reads(node: onnx.NodeProto) -> Iterator[str]:

@@ -145,7 +145,9 @@ def reduce_model(
     started = time.monotonic()
     failures = oracle.ask_anew(model)
     if not failures:
-        raise _nothing_to_reduce(model, "the model does not fail: it is accepted, built and, where engines run here, run")
+        raise _nothing_to_reduce(
+            model, "the model does not fail: it is accepted, built and, where engines run here, run"
+        )
     judge = _Judge(oracle, failures[0], wishes, started=started, tell=tell)
     if judge.fails_now(_harmless(scratch)):
         raise UnavailableError(
