@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,9 @@ from edgetool_tensorrt.wording import speaks_of_memory
 
 if TYPE_CHECKING:
     import onnx
+
+
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,22 @@ def rejections(parser: Any, proto: onnx.ModelProto, *, where: str) -> Iterator[R
             raise out_of_memory(where)
         reason = reason_of(error.desc(), code=error.code().name, function=error.func(), op_type=error.node_operator())
         yield Rejection(_label(error, proto), error.node_operator(), reason)
+
+
+def describe(rows: Sequence[Rejection]) -> str:
+    """Each reason once, with the nodes that it is given for; empty when there is no row."""
+    nodes: dict[str, list[str]] = {}
+    for row in rows:
+        nodes.setdefault(row.reason, []).extend([row.node] if row.node else [])
+    return "; ".join(reason + at(labels) for reason, labels in nodes.items())
+
+
+def at(labels: Sequence[str]) -> str:
+    """The first few labels behind a colon, and how many more there are; empty when there is none."""
+    if not labels:
+        return ""
+    more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
+    return f": {', '.join(labels[:_SHOWN])}{more}"
 
 
 def _label(error: Any, proto: onnx.ModelProto) -> str:

@@ -33,7 +33,7 @@ def test_builds_a_plan_that_names_its_maker(tmp_path: Path, make: MakeModel) -> 
     header = read_header(engine.path)
     assert (header.product, str(header.version)) == ("tensorrt-rtx", installed_version())
     assert not header.truncated and not header.surplus
-    assert [path.name for path in engine.directory.iterdir()] == ["engine.rtx.plan"]
+    assert [path.name for path in engine.directory.iterdir()] == ["engine.plan"]
     assert engine.signature == model.signature
     assert engine.precision == ("int8" if make is tiny_int8_cnn else "float32")
 

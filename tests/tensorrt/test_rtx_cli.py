@@ -61,7 +61,7 @@ def test_builds_unverified_and_the_second_time_from_the_cache(project: Path, run
     assert "unverified: built, but not run: no RTX GPU here" in first.stdout
     assert "edgetool validate" in first.stdout and "--on ssh://" in first.stdout
     assert "cuda" not in (first.stdout + first.stderr).lower()
-    (plan,) = project.rglob("dist/**/engine.rtx.plan")
+    (plan,) = project.rglob("dist/**/engine.plan")
     assert read_header(plan).product == "tensorrt-rtx"
     manifest = json.loads((plan.parents[1] / "manifest.json").read_text())
     assert manifest["runtime"]["facts"]["capabilities"] == [86, 89]

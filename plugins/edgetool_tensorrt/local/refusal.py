@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from edgetool.disk import out_of_memory
 from edgetool.errors import EdgetoolError, ModelError
 from edgetool_tensorrt.network import Network
-from edgetool_tensorrt.rejections import Rejection
+from edgetool_tensorrt.rejections import Rejection, describe
 from edgetool_tensorrt.trtexec.reasons import find_reason
 from edgetool_tensorrt.wording import boiled_down, speaks_of_memory
 
 
 def parse_failure(rows: Sequence[Rejection], network: Network) -> ModelError:
-    """The error for a model that the parser refuses, naming every node that it names."""
-    reasons = dict.fromkeys(f"{row.node}: {row.reason}" if row.node else row.reason for row in rows)
-    return _refused("; ".join(reasons) or "it cannot be parsed, for no reason given", network)
+    """The error for a model that the parser refuses: each reason, and the nodes that it is given for."""
+    return _refused(describe(rows) or "it cannot be parsed, for no reason given", network)
 
 
 def build_failure(errors: Sequence[str], network: Network) -> EdgetoolError:

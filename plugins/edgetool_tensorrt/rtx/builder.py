@@ -24,7 +24,7 @@ from edgetool_tensorrt.rtx.toolkit import load_toolkit
 from edgetool_tensorrt.session import Session
 from edgetool_tensorrt.version import Version
 
-ENTRY = "engine.rtx.plan"
+ENTRY = "engine.plan"
 _MIB = 1 << 20
 
 

@@ -12,13 +12,12 @@ from edgetool.errors import EdgetoolError, ModelError
 from edgetool.graph import load, node_label
 from edgetool.graph.element import ELEMENTS
 from edgetool.graph.walk import graphs
-from edgetool_tensorrt.rejections import Rejection
+from edgetool_tensorrt.rejections import Rejection, at, describe
 from edgetool_tensorrt.wording import boiled_down, speaks_of_memory
 
 if TYPE_CHECKING:
     import onnx
 
-_SHOWN = 5
 _TYPES = re.compile(r"Cannot compile for target\(s\) (?P<targets>[\w, ]+), because .*? datatypes: (?P<types>[\w, ]+)")
 _TURING = re.compile(r"Cannot compile operation '(?P<layer>[^']+)' for Turing .*?: (?P<what>.+?) is not supported")
 _NO_KERNEL = re.compile(r"(?P<layer>\S+) has no runners that implement it")
@@ -29,11 +28,7 @@ _NAMES = {"b16": "bfloat16", "fp8_e4m3": "float8_e4m3fn", "fp4_e2m1": "float4_e2
 
 def parse_failure(rows: Sequence[Rejection], path: Path) -> ModelError:
     """The error for a model that the parser refuses: each reason, and the nodes that it is given for."""
-    nodes: dict[str, list[str]] = {}
-    for row in rows:
-        nodes.setdefault(row.reason, []).extend([row.node] if row.node else [])
-    reasons = [reason + _at(named) for reason, named in nodes.items()]
-    return _refused("; ".join(reasons) or "it cannot be parsed, for no reason given", path)
+    return _refused(describe(rows) or "it cannot be parsed, for no reason given", path)
 
 
 def build_failure(errors: Sequence[str], path: Path, *, workspace: int | None) -> EdgetoolError:
@@ -53,7 +48,7 @@ def build_failure(errors: Sequence[str], path: Path, *, workspace: int | None) -
         nodes = list(_nodes_with(load(path, weights=False), names))
         return ModelError(
             "type-not-on-gpu",
-            f"compute capability {targets} has no {' and no '.join(names)}" + _at(nodes),
+            f"compute capability {targets} has no {' and no '.join(names)}" + at(nodes),
             where=path.name,
             hint="choose a recipe with float16 instead; an engine for several capabilities serves its weakest member",
         )
@@ -61,7 +56,7 @@ def build_failure(errors: Sequence[str], path: Path, *, workspace: int | None) -
         return ModelError(
             "type-not-on-gpu",
             f"compute capability 75 has no {turing['what'].replace('FP32', 'float32')}"
-            + _at(_nodes_of(turing["layer"], path)),
+            + at(_nodes_of(turing["layer"], path)),
             where=path.name,
             hint='compute in half precision: put { use = "cast-fp16" } into the recipe (int8 needs it, too)',
         )
@@ -74,7 +69,7 @@ def build_failure(errors: Sequence[str], path: Path, *, workspace: int | None) -
         )
     if lacking := _NO_KERNEL.search(text):
         nodes = _nodes_of(lacking["layer"], path)
-        return _refused("a node is parsed, but no kernel implements it" + _at(nodes), path)
+        return _refused("a node is parsed, but no kernel implements it" + at(nodes), path)
     return _refused(boiled_down(text) or "the build failed for no reason given", path)
 
 
@@ -103,10 +98,3 @@ def _nodes_of(layer: str, path: Path) -> list[str]:
     proto = load(path, weights=False)
     labels = {node_label(node, index) for graph in graphs(proto.graph) for index, node in enumerate(graph.node)}
     return [name for name in (layer, _NUMBER.sub("", layer)) if name in labels][:1]
-
-
-def _at(nodes: Sequence[str]) -> str:
-    """The first few labels behind a colon, and how many more there are."""
-    if not nodes:
-        return ""
-    return f": {', '.join(nodes[:_SHOWN])}" + (f" and {len(nodes) - _SHOWN} more" if len(nodes) > _SHOWN else "")

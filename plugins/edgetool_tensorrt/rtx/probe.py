@@ -49,5 +49,5 @@ def _obstacle(cards: Sequence[Card], capabilities: Sequence[int]) -> tuple[str |
             f"add it to `capabilities` in [targets.NAME.tensorrt], or {_ELSEWHERE}",
         )
     if importlib.util.find_spec("cuda") is None:
-        return "cuda-python is not installed, which running an engine needs", "pip install cuda-python"
+        return "cuda-python is not installed, which running an engine needs", "pip install 'edgetool[cuda]'"
     return None, None
