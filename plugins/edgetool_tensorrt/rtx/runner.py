@@ -53,9 +53,10 @@ class RtxRunner(GpuRunner):
 
     def _keep_kernels(self) -> None:
         """Not being able to costs seconds at the next start, and nothing else."""
-        kernels = self._context.get_runtime_config().get_runtime_cache()
-        with contextlib.suppress(HostError):
-            replace_file(self._kernels(), bytes(kernels.serialize()))
+        kernels = self._context.get_runtime_config().get_runtime_cache().serialize()
+        if kernels is not None:
+            with contextlib.suppress(HostError):
+                replace_file(self._kernels(), bytes(kernels))
 
     def _kernels(self) -> Path:
         with self._path.open("rb") as file:
