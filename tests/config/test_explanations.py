@@ -12,8 +12,8 @@ from edgetool.explain import explanations
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted([*(ROOT / "toolchain").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")])
-SCRIPTS = sorted((ROOT / "plugins").rglob("*.sh"))
-"""Programs for devices speak in the same codes."""
+OTHERS = sorted(path for ending in ("sh", "toml") for path in (ROOT / "plugins").rglob(f"*.{ending}"))
+"""Programs for devices, and tables of what foreign programs say, speak in the same codes."""
 
 
 def kebab_strings(path: Path) -> Iterator[str]:
@@ -45,7 +45,8 @@ def test_every_code_has_a_page() -> None:
 
 def test_every_page_explains_a_code_that_exists() -> None:
     known = {text for path in SOURCES for text in kebab_strings(path)}
-    known |= {code for path in SCRIPTS for code in re.findall(r"[a-z]+(?:-[a-z]+)+", path.read_text(encoding="utf-8"))}
+    for path in OTHERS:
+        known |= set(re.findall(r"[a-z]\w*(?:-\w+)+", path.read_text(encoding="utf-8")))
     ours = {code for code, page in explanations().items() if page.package.startswith("edgetool")}
     put_together = {"unknown-recipe", "unknown-importer"}  # from the name of a table or of a kind
     assert ours - known <= put_together

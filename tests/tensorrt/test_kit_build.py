@@ -183,7 +183,7 @@ def test_a_jetpack_stands_for_its_series() -> None:
 def test_every_code_of_the_script_has_a_page() -> None:
     texts = {path: path.read_text() for path in SCRIPT.rglob("*.sh")}
     said = {
-        (code, int(number)) for text in texts.values() for number, code in re.findall(r"fail (\d+) ([a-z-]+)", text)
+        (code, int(number)) for text in texts.values() for number, code in re.findall(r"fail (\d+) ([a-z0-9-]+)", text)
     }
     assert len(said) > 10
     pages = explanations()
@@ -262,6 +262,23 @@ def test_bytes_are_read_as_numbers(awk: list[str], dtype: str, tmp_path: Path) -
     ).stdout.split()  # fmt: skip
     read = np.array([float(word) for word in printed])
     np.testing.assert_allclose(read, values.astype("float64"), rtol=1e-8, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("values", "fits"), [([0, 1, -1, 2**31 - 1, -(2**31)], True), ([2**31], False), ([-(2**31) - 1], False), ([], True)]
+)
+def test_int64_is_narrowed_where_it_fits(awk: list[str], tmp_path: Path, values: list[int], fits: bool) -> None:
+    (tmp_path / "values").write_bytes(np.array(values, "int64").tobytes())
+    listing = subprocess.run(
+        ["od", "-A", "n", "-v", "-t", "o1", tmp_path / "values"], capture_output=True, text=True, check=True
+    ).stdout
+    done = subprocess.run(
+        [*awk, "-f", SCRIPT / "kit" / "narrow.awk"], input=listing, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == (0 if fits else 1), done.stderr
+    if fits:
+        words = [int(word, 8) for word in done.stdout.split("\\") if word]
+        assert bytes(words) == np.array(values, "int32").tobytes()
 
 
 @pytest.mark.parametrize(

@@ -233,7 +233,7 @@ def test_an_engine_that_computes_something_else(built_device: KitDevice, fault: 
         ({"die": True}, 5, "trtexec-crashed"),
         pytest.param({"no_implementation": True}, 3, "no-kernel-for-node", marks=pytest.mark.slow),
         pytest.param({"disk_full": True}, 10, "engine-not-saved", marks=pytest.mark.slow),
-        pytest.param({"truncate_engine": True}, 7, "damaged-engine", marks=pytest.mark.slow),
+        pytest.param({"engine_tag": "xxxx"}, 7, "damaged-engine", marks=pytest.mark.slow),
         pytest.param({"phase": "run", "die": True}, 5, "trtexec-crashed", marks=pytest.mark.slow),
     ],
     ids=str,

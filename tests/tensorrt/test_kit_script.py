@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from edgetool.bundle.verify import verify
-from tests.tensorrt.kit_bundle import STAND_IN, KitDevice, error_code
+from edgetool.testing.models import tiny_text
+from tests.tensorrt.kit_bundle import FACTS, STAND_IN, KitDevice, error_code, write_kit_bundle
+from tests.tensorrt.standin.device import create
 from tests.tiny import write_tiny_project
 
 PROJECT = """
@@ -102,7 +104,7 @@ def test_timings_are_reused(kit_device: KitDevice, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     assert kit_device.build("--cache", cache).returncode == 0
     (file,) = cache.iterdir()
-    assert file.name == "timing-trt10.3.0-sm86-NVIDIA_Stand-In-.cache"
+    assert file.name == "timing-trt10.3.0-sm86-NVIDIA_Stand-In.cache"
     assert kit_device.build("--cache", cache, "--rebuild").returncode == 0
     assert kit_device.builds() == 2
     assert "Loaded" in (kit_device.output / "build-engine.log").read_text()
@@ -188,6 +190,17 @@ def test_the_how_to_page_names_options_that_exist(kit_device: KitDevice) -> None
     listed = kit_device.run("--help").stdout
     named = {option for command in commands for option in re.findall(r"--[a-z-]+", command)}
     assert named and not [option for option in named if f"  {option} " not in listed]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["8.2.1", "8.5.2", "8.6.2", "10.7.0", "10.16.2", "11.1.0"])
+def test_every_version_builds_and_runs(kit_device: KitDevice, tmp_path: Path, version: str) -> None:
+    """With int64 inputs, which TensorRT before 10 takes as int32."""
+    bundle = write_kit_bundle(tmp_path / "text", tiny_text(tmp_path), facts={**FACTS, "tensorrt": version})
+    device = replace(kit_device, bundle=bundle, stand_in=create(tmp_path / version, tensorrt=version))
+    done = device.build()
+    assert done.returncode == 0, done.stderr
+    assert device.record()["device"]["tensorrt"] == version
 
 
 @pytest.mark.slow

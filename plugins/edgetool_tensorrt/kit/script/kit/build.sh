@@ -15,7 +15,7 @@ build_engine() {
     trap clean_up EXIT
     [ -z "$signing_key" ] || try_key
     require_room
-    say "building the engine of $(row "$manifest" name) $(row "$manifest" version) for TensorRT $(fact tensorrt) on sm $(fact sm)"
+    say "building $(row "$manifest" name) $(row "$manifest" version) for TensorRT $(fact tensorrt) on sm $(fact sm)"
     build_plan
     run_golden
     measure_latency
@@ -32,12 +32,17 @@ open_output() {
     nearest=$output
     until [ -d "$nearest" ]; do nearest=$(dirname -- "$nearest"); done
     case $(cd -- "$nearest" && pwd -P)/ in
-        "$bundle"/*) fail 2 wrong-arguments "the output folder lies in the bundle, which is never written to" "choose another folder with --output" ;;
+        "$bundle"/*)
+            fail 2 wrong-arguments "the output folder lies in the bundle, which is never written to" \
+                "choose another folder with --output"
+            ;;
     esac
-    output=$(writable_folder "$output") || fail 10 permission-denied "cannot write into $output" "choose another folder with --output"
-    [ -z "$cache" ] || cache=$(writable_folder "$cache") ||
+    absolute=$(writable_folder "$output") ||
+        fail 10 permission-denied "cannot write into $output" "choose another folder with --output"
+    output=$absolute
+    [ -z "$cache" ] || absolute=$(writable_folder "$cache") ||
         fail 10 permission-denied "cannot write into $cache" "choose another folder with --cache"
-    cache=${cache:-$output}
+    cache=$absolute
 }
 
 # writable_folder DIR: makes it where it is not there; prints its absolute path.
@@ -80,7 +85,7 @@ disk_full() {
 
 build_plan() {
     offered_arguments build
-    timings=timing-$(printf '%s' "trt$(fact tensorrt)-sm$(fact sm)-$(fact gpu)-$(fact model)" | tr -c 'A-Za-z0-9.-' '_').cache
+    timings=$(printf '%s' "timing-trt$(fact tensorrt)-sm$(fact sm)-$(fact gpu)$(fact model)" | tr -c 'A-Za-z0-9.-' '_').cache
     [ ! -f "$cache/$timings" ] || cp -- "$cache/$timings" "$work/timing.cache" || disk_full
     build_words=$arguments
     run_trtexec "building" || explain_failure "$?"

@@ -55,7 +55,8 @@ END {
     if (integral) {
         share = count ? equal / count : 1
         limit = min_cosine >= 0.999 ? 0.99 : 0.95
-        printf("%s %.2f %% of the values are equal, %g %% are enough\n", (share >= limit) ? "ok" : "wrong", 100 * share, 100 * limit)
+        verdict = (share >= limit) ? "ok" : "wrong"
+        printf("%s %.2f %% of the values are equal, %g %% are enough\n", verdict, 100 * share, 100 * limit)
         exit
     }
     length_golden = root(golden)
@@ -63,5 +64,6 @@ END {
     cosine = (golden == 0 && engine == 0) ? 1 : (golden * engine == 0 ? 0 : dot / length_golden / length_engine)
     gain = golden > 0 ? length_engine / length_golden : (engine > 0 ? 999 : 1)
     fits = worst <= 1e-6 || (cosine >= min_cosine && gain > 0.9 && gain < 1.1)
-    printf("%s cosine %.6f (%s is enough), gain %.4f, largest difference %.3g\n", fits ? "ok" : "wrong", cosine, min_cosine, gain, worst)
+    verdict = fits ? "ok" : "wrong"
+    printf("%s cosine %.6f (%s is enough), gain %.4f, largest difference %.3g\n", verdict, cosine, min_cosine, gain, worst)
 }

@@ -35,10 +35,11 @@ find_trtexec() {
     case $trtexec in
         /*) ;;
         */*) trtexec=$(pwd)/$trtexec ;;
-        *) trtexec=$(command -v "$trtexec") || fail 6 device-without-trtexec "there is no trtexec on PATH" "apt install tensorrt, or say --trtexec PATH" ;;
+        *) trtexec=$(command -v "$trtexec") ;;
     esac
-    [ -x "$trtexec" ] && [ -f "$trtexec" ] ||
-        fail 6 device-without-trtexec "there is no trtexec: $trtexec" "apt install tensorrt, or say --trtexec PATH"
+    [ -f "$trtexec" ] && [ -x "$trtexec" ] ||
+        fail 6 device-without-trtexec "there is no trtexec: ${trtexec:-not on PATH}" \
+            "apt install tensorrt, or say --trtexec PATH"
     trtexec_help=$("$trtexec" --help 2>&1 </dev/null)
 }
 
@@ -48,7 +49,7 @@ tensorrt_version() {
         NR == 1 {
             if (length($1) == 4) version = substr($1, 1, 1) "." substr($1, 2, 1) "." substr($1, 3) + 0
             else version = int($1 / 10000) "." int($1 / 100) % 100 "." $1 % 100
-            if (match($2, /^\[b[0-9]+\]/)) version = version "." substr($2, 3, RLENGTH - 3)
+            if (match($2, /^\[b[1-9][0-9]*\]/)) version = version "." substr($2, 3, RLENGTH - 3)
             print version
         }'
 }
@@ -95,11 +96,13 @@ compare_device() {
             agree "$name" "$one" "$found" && fits=yes
         done
         [ -n "$fits" ] && continue
-        say "  $name is ${found:-not known}, the bundle is for $(wanted "$name" | tr '\n' ' ' | sed 's/ $//; s/ / or /g')$(why "$name")"
+        or=$(wanted "$name" | tr '\n' ' ' | sed 's/ $//; s/ / or /g')
+        say "  $name is ${found:-not known}, the bundle is for $or$(why "$name")"
         differences=$((differences + 1))
     done
     [ "$differences" -eq 0 ] ||
-        fail 6 device-not-as-described "this is not the device that the bundle is for" "change [targets.NAME.facts] to what the device has, and build the bundle again"
+        fail 6 device-not-as-described "this is not the device that the bundle is for" \
+            "change [targets.NAME.facts] to what the device has, and build the bundle again"
     [ -z "$(wanted stand_in)" ] || say "this device is a stand-in ($(wanted stand_in)): it proves nothing for the real one"
 }
 

@@ -46,7 +46,8 @@ changed_facts() {
 write_record() {
     {
         printf '{\n  "schema_version": 1,\n'
-        printf '  "engine": {\n    "file": "engine.plan",\n    "sha256": "%s",\n    "size": %s\n  },\n' "$engine_sha256" "$engine_size"
+        printf '  "engine": {\n    "file": "engine.plan",\n    "sha256": "%s",\n    "size": %s\n  },\n' \
+            "$engine_sha256" "$engine_size"
         printf '  "bundle": {\n    "name": %s,\n    "version": %s,\n    "content_digest": "%s"\n  },\n' \
             "$(json_string "$(row "$manifest" name)")" "$(json_string "$(row "$manifest" version)")" "$content_digest"
         printf '  "device": {\n'
@@ -59,7 +60,7 @@ write_record() {
         printf '  "build_seconds": %s,\n' "$build_seconds"
         printf '  "latency_ms": %s,\n' "${latency:-null}"
         printf '  "golden": %s\n}\n' "${golden:-null}"
-    } >"$work/engine.json" || disk_full
+    } >"$work/engine.json" && json_rows "$work/engine.json" >/dev/null || disk_full
     [ -z "$signing_key" ] || sign "$work/engine.json" "$work/engine.json.sig"
 }
 
@@ -67,10 +68,13 @@ write_record() {
 sign() {
     # OpenSSL 3 opens a pkcs11: URI through its provider, OpenSSL 1 through an engine.
     case $signing_key:$(openssl version) in
-        pkcs11:*:"OpenSSL 1."*) openssl dgst -sha256 -engine pkcs11 -keyform engine -sign "$signing_key" -out "$2" "$1" ;;
+        pkcs11:*:"OpenSSL 1."*)
+            openssl dgst -sha256 -engine pkcs11 -keyform engine -sign "$signing_key" -out "$2" "$1"
+            ;;
         *) openssl dgst -sha256 -sign "$signing_key" -out "$2" "$1" ;;
     esac 2>>"$work/log" </dev/null ||
-        fail 5 signing-failed "openssl cannot sign with $signing_key" "its words are in $output/build-engine.log; RSA and EC keys are taken"
+        fail 5 signing-failed "openssl cannot sign with $signing_key" \
+            "its words are in $output/build-engine.log; RSA and EC keys are taken"
 }
 
 # is_signed FILE SIGNATURE
@@ -82,7 +86,8 @@ is_signed() {
 try_key() {
     sign /dev/null "$work/trial.sig"
     [ -z "$public_key" ] || is_signed /dev/null "$work/trial.sig" ||
-        fail 2 wrong-arguments "the keys of --sign and --verify-key are no pair" "openssl pkey -in KEY -pubout prints the right one"
+        fail 2 wrong-arguments "the keys of --sign and --verify-key are no pair" \
+            "openssl pkey -in KEY -pubout prints the right one"
 }
 
 # Lines as the items of a JSON list.

@@ -20,8 +20,10 @@ run_golden() {
         case_number=$((case_number + 1))
     done
     [ "$wrong" -eq 0 ] ||
-        fail 4 self-test-failed "the engine computes something else than the golden outputs" "edgetool validate BUNDLE --on HOST compares more closely; the log is $output/build-engine.log"
-    golden=$(printf '{\n    "made_by": %s,\n    "min_cosine": %s,\n    "outputs": [%s\n    ]\n  }' "$(json_string "$(row "$index" made_by)")" "$min_cosine" "$compared")
+        fail 4 self-test-failed "the engine computes something else than the golden outputs" \
+            "edgetool validate BUNDLE --on HOST compares more closely; the log is $output/build-engine.log"
+    golden=$(printf '{\n    "made_by": %s,\n    "min_cosine": %s,\n    "outputs": [%s\n    ]\n  }' \
+        "$(json_string "$(row "$index" made_by)")" "$min_cosine" "$compared")
 }
 
 run_case() {
@@ -67,8 +69,11 @@ add_shapes() {
 lay_out() {
     case $2:$(fact tensorrt) in
         int64:8.*)
+            narrowed=$(od -A n -v -t o1 "$1" | awk -f "$kit/narrow.awk") ||
+                fail 3 input-beyond-int32 "a golden input does not fit into the 32 bits that this TensorRT takes" \
+                    "use TensorRT 10 or newer"
             # shellcheck disable=SC2059  # octal escapes are what is wanted
-            printf "$(od -A n -v -t o1 "$1" | awk '{ for (i = 1; i <= NF; i++) if ((i - 1) % 8 < 4) printf "\\%s", $i }')" >"$3"
+            printf "$narrowed" >"$3"
             ;;
         *) cp -- "$1" "$3" ;;
     esac
@@ -76,15 +81,18 @@ lay_out() {
 
 # shape_of PATH: 1x3x224x224
 shape_of() {
-    printf '%s\n' "$index" | awk -F '\t' -v path="$1." 'index($1, path) == 1 { shape = shape (shape == "" ? "" : "x") $2 } END { print shape }'
+    printf '%s\n' "$index" | awk -F '\t' -v path="$1." '
+        index($1, path) == 1 { shape = shape (shape == "" ? "" : "x") $2 }
+        END { print shape }'
 }
 
 # compare_output NAME DTYPE FILE: adds to `compared`, and to `wrong` where they differ.
 compare_output() {
     od -A n -v -t u1 "$3" | awk -v dtype="$2" -f "$kit/numbers.awk" >"$work/golden" ||
         fail 7 bundle-damaged "the golden output $1 cannot be read" "get the bundle again"
-    awk -v name="$1" -f "$kit/outputs.awk" "$work/outputs.json" >"$work/values" 2>/dev/null || : # none where there is no file
-    verdict=$(paste "$work/golden" "$work/values" | awk -F '\t' -v dtype="$2" -v min_cosine="$min_cosine" -f "$kit/compare.awk")
+    awk -v name="$1" -f "$kit/outputs.awk" "$work/outputs.json" >"$work/values" 2>/dev/null || : # no file, no values
+    verdict=$(paste "$work/golden" "$work/values" |
+        awk -F '\t' -v dtype="$2" -v min_cosine="$min_cosine" -f "$kit/compare.awk")
     say "  output $1: ${verdict#* }"
     case $verdict in
         ok\ *) ;;
@@ -103,7 +111,8 @@ measure_latency() {
     add_shapes
     run_trtexec "measuring" || explain_failure "$?"
     # shellcheck disable=SC2046  # six numbers
-    set -- $(sed -n 's/.*"latencyMs" *: *\([0-9.e+-]*\).*/\1/p' "$work/times.json" | sort -g | awk -f "$kit/times.awk")
+    set -- $(sed -n 's/.*"latencyMs" *: *\([0-9.e+-]*\).*/\1/p' "$work/times.json" | sort -g |
+        awk -f "$kit/times.awk")
     [ $# -eq 6 ] || return 0
     latency="{ \"runs\": $1, \"min\": $2, \"mean\": $3, \"median\": $4, \"p99\": $5, \"max\": $6 }"
     say "  latency: median $4 ms, p99 $5 ms"

@@ -62,8 +62,10 @@ compare_digest() {
         measurements=$(json_rows "$bundle/reports/measurements.json" 2>/dev/null) || measurements=
         recorded=$(row "$measurements" content_digest)
         [ "$recorded" = "$content_digest" ] ||
-            fail 7 bundle-damaged "the content digest is $content_digest, recorded is $(printable "$recorded")" "copy the bundle again"
+            fail 7 bundle-damaged "the content digest is $content_digest, recorded is $(printable "$recorded")" \
+                "copy the bundle again"
     fi
     [ -z "$expected" ] || [ "$(printf '%s' "$expected" | tr 'A-F' 'a-f')" = "$content_digest" ] ||
-        fail 7 bundle-damaged "the content digest is $content_digest, expected was $(printable "$expected")" "get the right bundle"
+        fail 7 bundle-damaged "the content digest is $content_digest, expected was $(printable "$expected")" \
+            "get the right bundle"
 }

@@ -2,7 +2,8 @@
 # Without `^` and sqrt, which some builds of busybox leave out.
 
 BEGIN {
-    split("bool 1 int8 1 uint8 1 int16 2 uint16 2 float16 2 bfloat16 2 int32 4 uint32 4 float32 4 int64 8 uint64 8 float64 8", known)
+    types = "bool 1 int8 1 uint8 1 int16 2 uint16 2 float16 2 bfloat16 2 int32 4 uint32 4 float32 4 int64 8 uint64 8 float64 8"
+    split(types, known)
     for (i = 1; i in known; i += 2)
         if (known[i] == dtype) width = known[i + 1]
     if (!width) exit 1

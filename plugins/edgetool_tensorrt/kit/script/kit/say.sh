@@ -19,12 +19,14 @@ printable() {
 
 require_programs() {
     missing=
-    for program in awk cat cp cut df dirname du find flock grep head mkdir mv od paste readlink rm sed sh sha256sum sleep sort sync tail tr uname wc; do
+    for program in awk cat cp cut df dirname du find flock grep head mkdir mv od paste readlink rm sed sh sha256sum \
+        sleep sort sync tail tr uname wc; do
         command -v "$program" >/dev/null 2>&1 || missing="$missing $program"
     done
     [ -z "$signing_key$public_key" ] || command -v openssl >/dev/null 2>&1 || missing="$missing openssl"
     [ -z "$missing" ] ||
-        fail 6 device-lacks-program "not installed:$missing" "install coreutils, findutils, util-linux and awk, or a busybox that has them"
+        fail 6 device-lacks-program "not installed:$missing" \
+            "install coreutils, findutils, util-linux and awk, or a busybox that has them"
 }
 
 # Seconds since the device started: on a first boot the clock may still jump.

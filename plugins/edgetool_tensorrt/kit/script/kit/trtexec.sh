@@ -9,13 +9,14 @@ offered_arguments() {
     arguments=
     while read -r demand argument; do
         option=${argument%%=*}
-        if printf '%s\n' "$trtexec_help" | grep -q -e "^ *$option\([= ,]\|\$\)" -e "[, ]$option\([= ,]\|\$\)"; then
+        if printf '%s\n' "$trtexec_help" | grep -q -e "^ *$option\([= ,]\|\$\)"; then
             arguments="$arguments$argument
 "
         elif [ "$demand" = want ]; then
             say "  this trtexec has no $option: going on without it"
         else
-            fail 6 trtexec-lacks-option "this trtexec does not offer $option" "say --trtexec PATH for the one that belongs to the installed TensorRT"
+            fail 6 trtexec-lacks-option "this trtexec does not offer $option" \
+                "say --trtexec PATH for the one that belongs to the installed TensorRT"
         fi
     done <"$kit/$1-arguments"
 }
@@ -23,17 +24,18 @@ offered_arguments() {
 # run_trtexec WHAT: with `arguments`, in the folder `work`, its words going to `work`/log. Returns its exit code.
 # Paths with a meaning for trtexec are short names in that folder, but for the model, which lies in the bundle.
 run_trtexec() {
-    set --  "$1"
-    while IFS= read -r argument; do
+    set -f
+    IFS='
+'
+    for argument in $arguments; do
         case $argument in
-            '') ;;
-            *=@MODEL@) set -- "$@" "${argument%@MODEL@}$here/model.onnx" ;;
-            *=@CALIBRATION@) set -- "$@" "${argument%@CALIBRATION@}$here/calib.cache" ;;
-            *) set -- "$@" "$argument" ;;
+            *=@MODEL@) argument=${argument%@MODEL@}$here/model.onnx ;;
+            *=@CALIBRATION@) argument=${argument%@CALIBRATION@}$here/calib.cache ;;
         esac
-    done <<END
-$arguments
-END
+        set -- "$@" "$argument"
+    done
+    unset IFS
+    set +f
     what=$1
     shift
     say "  $what"
@@ -61,7 +63,8 @@ signs_of_life() {
     while sleep 1 </dev/null >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
         seconds=$((seconds + 1))
         [ $((seconds % heartbeat)) -eq 0 ] || continue
-        say "  $1: $(duration $(($(uptime_seconds) - $2))), $(tail -n 1 "$work/log" | tr -cd '\040-\176' | cut -c 1-120)"
+        last=$(tail -n 1 "$work/log" | tr -cd '\040-\176' | cut -c 1-120)
+        say "  $1: $(duration $(($(uptime_seconds) - $2))), $last"
     done
 }
 
