@@ -81,6 +81,13 @@ def test_what_cannot_be_reduced_is_said_and_nothing_is_written(
     assert not list(tmp_path.glob("*.reduced.*"))
 
 
+def test_a_target_that_chooses_its_recipe_has_to_be_told_one(network: Path, run_cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "targets.toml").write_text('schema = 1\n[targets.t]\nbackend = "onnxruntime"\nprecision = "auto"\n')
+    done = run_cli("reduce", network.name, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "error[no-one-recipe]" in done.stderr
+
+
 def test_what_onnx_runtime_fails_on_at_run_time(run_cli: Cli, tmp_path: Path) -> None:
     """An index out of range that only running shows, behind operators that have no part in it."""
     nodes = [helper.make_node("Relu", ["x"], ["a"], "a"), helper.make_node("Tanh", ["a"], ["b"], "b")]

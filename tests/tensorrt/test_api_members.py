@@ -19,10 +19,6 @@ def test_what_is_used_exists_where_it_is_meant_for() -> None:
         assert not missing, f"{use.where}: {use.member} does not exist in {sorted(missing)}"
 
 
-def test_the_table_holds_nothing_else() -> None:
-    assert set(members()) == {use.member for use in uses()}
-
-
 @pytest.mark.parametrize(
     ("member", "releases"),
     [

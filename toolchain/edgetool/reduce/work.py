@@ -21,7 +21,7 @@ from edgetool.engine.planned import BuildPlan, PlannedBackend
 from edgetool.engine.requests import ModelFile, Plug, request_json
 from edgetool.engine.services import Services
 from edgetool.engine.stepper import Stepper
-from edgetool.errors import EdgetoolError, InterruptedByUserError
+from edgetool.errors import ConfigError, EdgetoolError, InterruptedByUserError
 from edgetool.graph import load
 from edgetool.plugin.manager import Plugins
 from edgetool.reduce.oracle import Asked, BackendOracle, CommandOracle, Oracle
@@ -37,13 +37,23 @@ def planned(
     """What to prepare, and which backend to ask; none where a command is asked instead.
 
     Raises:
-        ConfigError, UnavailableError: as `edgetool.engine.plan.plan`.
+        ConfigError: `no-one-recipe` for a target that chooses it by itself; as `edgetool.engine.plan.plan`.
+        UnavailableError: likewise.
     """
     if check is not None or target is None:
         plan = plan_preparation(config, target, plugins, source=source)
     else:
         plan = plan_build(config, target, plugins, source=source)
-    return replace(plan, passes=()) if as_is else plan
+    if as_is:
+        return replace(plan, passes=(), candidates=())
+    if plan.candidates:
+        raise ConfigError(
+            "no-one-recipe",
+            f'target {plan.target.name!r} says precision = "auto", and one model is reduced at a time',
+            where=f"{config.path} [targets.{plan.target.name}] precision",
+            hint=f"name the recipe that fails: --set targets.{plan.target.name}.recipe=NAME; or --as-is for none",
+        )
+    return plan
 
 
 class Work:
