@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,14 +21,43 @@ from edgetool.artifact import Engine, Model
 from edgetool.backends import BuildContext, Site
 from edgetool.errors import DeviceError, EdgetoolError, HostError, IntegrityError, ModelError
 from edgetool.testing import feeds_for, tiny_cnn
+from edgetool_tensorrt.kit import build as build_kit
 from edgetool_tensorrt.options import TensorRtOptions
 from edgetool_tensorrt.ssh.builder import build
 from edgetool_tensorrt.ssh.runner import open_on_device
 from tests.tensorrt.ssh_device import ALIAS, SshDevice, wait_until
 from tests.tensorrt.standin.device import StandIn
+from tests.tiny import write_tiny_project
 
 STAND_IN = TensorRtOptions(stand_in="TensorRT-RTX and ONNX Runtime")
 SITE = Site(builder="ssh", host=ALIAS, facts={"sm": 86})
+
+PROJECT = f"""
+schema = 1
+[model]
+name = "net"
+version = "1.0.0"
+source = "model.onnx"
+[model.dims.batch]
+min = 1
+opt = 2
+max = 4
+[data]
+calibration = "calib"
+evaluation = "eval"
+[recipes.float]
+passes = [{{ use = "simplify" }}]
+[targets.board]
+backend = "tensorrt"
+recipe = "float"
+facts = {{ sm = 86, tensorrt = "10.3" }}
+builder = {{ kind = "ssh", host = "{ALIAS}" }}
+tensorrt = {{ stand_in = "TensorRT-RTX and ONNX Runtime" }}
+[targets.orin]
+extends = "@nvidia/jetson-orin-nano-8gb"
+recipe = "float"
+builder = {{ host = "{ALIAS}" }}
+"""
 
 
 def context(
@@ -87,7 +119,7 @@ def test_an_engine_comes_back_and_runs_on_the_device(model: Model, ssh_device: S
     assert all(0 < second < 1 for second in seconds)
     assert conditions["cuda_graph"] is True
     assert working(ssh_device) == []
-    assert ssh_device.is_quiet(within=3)
+    assert ssh_device.is_quiet(within=15)
 
 
 def reference(model: Model, feeds: dict[str, Any]) -> dict[str, Any]:
@@ -163,7 +195,7 @@ def test_what_goes_wrong_on_the_device_is_told_as_it_is(
     assert caught.value.code == code
     assert caught.value.hint
     assert working(ssh_device) == []
-    assert ssh_device.is_quiet(within=3)
+    assert ssh_device.is_quiet(within=15)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +239,50 @@ def test_an_engine_of_another_device_is_not_opened(model: Model, standin: StandI
     assert caught.value.code == "engine-of-another-version"
 
 
+@pytest.mark.usefixtures("standin")
+def test_a_kit_is_built_on_the_device_before_it_runs(model: Model, ssh_device: SshDevice, tmp_path: Path) -> None:
+    (tmp_path / "kit").mkdir()
+    facts = {"sm": 86, "tensorrt": "10.3.0", "arch": platform.machine()}
+    kit = build_kit(model, tmp_path / "kit", STAND_IN, Site(builder="kit", facts=facts), context())
+    feeds = feeds_for(model.signature)
+    with open_on_device(kit, STAND_IN, SITE, context()) as runner:
+        outputs = runner.infer(feeds)
+    for name, value in reference(model, feeds).items():
+        np.testing.assert_allclose(outputs[name], value, rtol=1e-4, atol=1e-5)
+    assert working(ssh_device) == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("standin")
+def test_the_command_line_builds_validates_and_never_calls_a_stand_in_proven(
+    ssh_device: SshDevice, tmp_path: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    write_tiny_project(tmp_path, PROJECT, calibration=1, evaluation=2)
+    done = run_cli("build", "--target", "board", cwd=tmp_path)
+    assert done.returncode == 9, done.stderr
+    assert "unverified" in done.stdout
+    done = run_cli("build", "--target", "orin", cwd=tmp_path)
+    assert done.returncode == 6, done.stderr
+    assert "device-not-as-described" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_command_that_is_ended_leaves_nothing_running_on_the_device(
+    how: signal.Signals, ssh_device: SshDevice, standin: StandIn, tmp_path: Path
+) -> None:
+    standin.set_faults(slow=60.0)
+    write_tiny_project(tmp_path, PROJECT, calibration=1, evaluation=1)
+    command = [sys.executable, "-m", "edgetool", "build", "--target", "board"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert wait_until(lambda: any("--onnx" in line for line in ssh_device.running()), seconds=60)
+    process.send_signal(how)
+    stderr = process.communicate(timeout=30)[1]
+    assert process.returncode == (-9 if how == signal.SIGKILL else 130), stderr
+    assert ssh_device.is_quiet(within=15), ssh_device.running()
+    assert wait_until(lambda: working(ssh_device) == [], seconds=10)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_build_whose_client_is_killed_ends_on_the_device(
@@ -224,7 +300,7 @@ def test_a_build_whose_client_is_killed_ends_on_the_device(
     assert wait_until(lambda: any("--onnx" in line for line in ssh_device.running()), seconds=20)
     os.killpg(pid, how)
     os.waitpid(pid, 0)
-    assert ssh_device.is_quiet(within=10), ssh_device.running()
+    assert ssh_device.is_quiet(within=15), ssh_device.running()
     assert wait_until(lambda: working(ssh_device) == [], seconds=3)
 
 
@@ -258,7 +334,7 @@ def test_eight_builds_at_once_take_turns_or_share(
         engines = list(pool.map(built, [model, other] * 4, folders))
     assert len({engine.path.read_bytes() for engine in engines}) == 2
     assert working(ssh_device) == []
-    assert ssh_device.is_quiet(within=3)
+    assert ssh_device.is_quiet(within=15)
 
 
 def tiny_cnn_variant(folder: Path) -> Model:

@@ -222,6 +222,16 @@ def test_a_device_without_trtexec_is_described_as_such(ssh_device: SshDevice) ->
     assert refused(device).code == "device-without-trtexec"
 
 
+def test_two_versions_on_a_real_login_are_refused(ssh_device: SshDevice) -> None:
+    ssh_device.program("trtexec", 'echo "&&&& RUNNING TensorRT.trtexec [TensorRT v100300] # trtexec --help"\n')
+    ssh_device.program("python3", "echo 10.7.0.23\n")
+    with connect(ALIAS) as connection:
+        device = probe(connection, TensorRtOptions())
+    error = refused(device)
+    assert error.code == "two-tensorrt-versions"
+    assert "10.7.0.23" in error.message
+
+
 def test_the_stand_in_describes_itself(ssh_device: SshDevice, standin: StandIn) -> None:
     with connect(ALIAS) as connection:
         device = probe(connection, TensorRtOptions())

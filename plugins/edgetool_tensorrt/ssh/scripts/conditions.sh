@@ -8,9 +8,8 @@ done
 for clock in /sys/class/devfreq/*gpu*/cur_freq /sys/class/devfreq/*.g[pv]*/cur_freq /sys/class/devfreq/*.ga10b/cur_freq; do
     [ -r "$clock" ] && echo "clock_hz=gpu $(first "$clock")"
 done
-for clock in /sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq; do
-    [ -r "$clock" ] && echo "clock_khz=cpu $(first "$clock")"
-done
+cpu=/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq
+[ -r "$cpu" ] && echo "clock_khz=cpu $(first "$cpu")"
 if command -v nvidia-smi >/dev/null; then
     fields=name,compute_cap,driver_version,temperature.gpu,clocks.sm
     cards=$(nvidia-smi --query-gpu=$fields --format=csv,noheader,nounits 2>/dev/null </dev/null) &&

@@ -5,6 +5,7 @@ folder=$1 job=$2 client=$3 patience=$4 lock=$5 timing=$6 who=$7
 shift 7
 enter "$folder/jobs"
 find ../logs -mindepth 1 -mtime +14 -exec rm -f {} + 2>/dev/null
+find . -mindepth 2 -maxdepth 2 -name 'end.*' -mtime +14 | while read -r old; do rm -rf "${old%/*}"; done
 tries=0
 until mkdir "$job" 2>/dev/null; do
     [ -d "$job" ] || { mkdir "$job"; exit 1; }

@@ -1,5 +1,5 @@
 # What every script on the device starts with. POSIX sh with the usual small programs: no root, no Python, no bash.
-# shellcheck disable=SC2034,SC2086,SC2317
+# shellcheck disable=SC2034,SC2086,SC2119,SC2120,SC2317
 LC_ALL=C
 export LC_ALL
 unset CDPATH

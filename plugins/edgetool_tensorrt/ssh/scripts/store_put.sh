@@ -20,4 +20,4 @@ if [ -e "$2" ] && ! fits "$2" "$3"; then
     mv "$2" "$aside.old" && rm -rf "$aside.old"
 fi
 mv "$aside" "$2" || exit 1
-rm -rf "$2/$aside" # another client was faster, and mv went inside
+rm -rf "${2:?}/$aside" # another client was faster, and mv went inside
