@@ -126,7 +126,7 @@ def test_a_full_disk_is_no_success(tmp_path: Path) -> None:
     assert not list((tmp_path / "engine").iterdir())
 
 
-@pytest.mark.parametrize("spare", [80, 120])
+@pytest.mark.parametrize("spare", [pytest.param(80, marks=pytest.mark.slow), 120])
 def test_too_little_memory_is_an_error_of_its_own(tmp_path: Path, spare: int) -> None:
     """MiB of address space left, for weights of 32 MiB: parser and builder run out in turn."""
     weight = np.random.default_rng(0).normal(size=(2048, 4096)).astype(np.float32)

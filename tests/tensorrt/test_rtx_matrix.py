@@ -49,11 +49,15 @@ PRECISIONS: Mapping[Make, str] = {
     typed.float4_blocks: "mixed",
 }
 
+_LIKE_A_NEIGHBOUR = (80, 121)
+"""No format tells 80 from 86, or 121 from 120: the slow tests build these."""
+
+each = [pytest.param(sm, marks=pytest.mark.slow if sm in _LIKE_A_NEIGHBOUR else ()) for sm in OFFERED]
 rows = pytest.mark.parametrize(("make", "base"), BUILDS, ids=lambda value: getattr(value, "__name__", value))
 
 
 @rows
-@pytest.mark.parametrize("sm", OFFERED)
+@pytest.mark.parametrize("sm", each)
 def test_builds_or_says_what_the_gpu_lacks(tmp_path: Path, make: Make, base: str, sm: int) -> None:
     model = make(tmp_path, base)
     if sm in BUILDS[make, base]:
