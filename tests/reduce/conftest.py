@@ -12,7 +12,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from edgetool.engine.requests import Plug
 from edgetool.reduce.reduction import Wishes
-from tests.reduce.reducing import Reduced, reduce_with
+from tests.reduce.reducing import Reduced, reduce_by_backend
 
 HERE = Path(__file__).parent
 
@@ -63,7 +63,7 @@ def reduce_for(tmp_path: Path) -> Callable[..., Reduced]:
     """Reduces a network for a backend."""
 
     def run(plug: Plug, network: Path) -> Reduced:
-        return reduce_with(plug, network, tmp_path, Wishes(), seconds=60)
+        return reduce_by_backend(plug, network, tmp_path, Wishes(), seconds=60)
 
     return run
 

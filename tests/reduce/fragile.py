@@ -31,6 +31,11 @@ class Fragile(Interpreter):
     Options = FragileOptions
 
     def build(self, model: Model, directory: Path, context: BuildContext) -> Engine:
+        self.judge(model)
+        return super().build(model, directory, context)
+
+    def judge(self, model: Model) -> None:
+        """Fail where the options want it."""
         options = self.options
         assert isinstance(options, FragileOptions)
         proto = load(model.path)
@@ -44,7 +49,6 @@ class Fragile(Interpreter):
             raise ModelError("fragile-build", f"no kernel for node {node!r} with shape [1, {len(operators)}]")
         if _all(options.slip, operators):
             raise ModelError("fragile-build", "out of luck")
-        return super().build(model, directory, context)
 
     def _agrees(self, model: Model, options: FragileOptions) -> bool:
         import onnx.numpy_helper

@@ -68,7 +68,6 @@ def test_a_command_can_be_asked_instead(network: Path, run_cli: Cli, tmp_path: P
     ("arguments", "code", "exit_code"),
     [
         (["--check", "false"], "fails-on-anything", 5),
-        (["--check", "true"], "nothing-to-reduce", 2),
         (["--check", "false", "--mode", "guess"], "wrong-quantity", 2),
     ],
 )

@@ -11,27 +11,49 @@ import onnx
 import onnx.numpy_helper
 import pytest
 
+from edgetool.artifact import Model
 from edgetool.engine.requests import Plug
-from edgetool.errors import ConfigError
+from edgetool.errors import ConfigError, ModelError
 from edgetool.graph import read_model
+from edgetool.reduce.failure import Failure
 from edgetool.reduce.oracle import CommandOracle
 from edgetool.reduce.reduction import Wishes
-from tests.reduce.reducing import Reduced, reduce_with
+from tests.reduce.fragile import Fragile, FragileOptions
+from tests.reduce.reducing import Asked, Reduced, reduce_by, reduce_by_backend
 
 
 @pytest.fixture
-def reduce(tmp_path: Path, fragile: Path, network: Path) -> Callable[..., Reduced]:
-    """Reduces the network for a fragile backend with these options."""
+def reduce(tmp_path: Path, network: Path) -> Callable[..., Reduced]:
+    """Reduces the network by the failures that `fragile` knows, asked in this process."""
 
-    def run(wishes: Wishes | None = None, *, seconds: float = 20, **options: Any) -> Reduced:
-        plug = Plug("fragile:Fragile", options)
-        return reduce_with(plug, network, tmp_path, wishes or Wishes(), seconds=seconds)
+    def run(wishes: Wishes | None = None, **options: Any) -> Reduced:
+        backend = Fragile(FragileOptions(**options))
+        return reduce_by(Asked(lambda model: _failure(backend, model)), network, tmp_path, wishes or Wishes())
 
     return run
 
 
-def test_a_refused_operator_is_left_alone(reduce: Callable[..., Reduced]) -> None:
-    found = reduce(refuse=["Erf"])
+@pytest.fixture
+def reduce_apart(tmp_path: Path, fragile: Path, network: Path) -> Callable[..., Reduced]:
+    """The same with the backend in a child process, which it may bring down."""
+
+    def run(wishes: Wishes | None = None, *, seconds: float = 20, **options: Any) -> Reduced:
+        plug = Plug("fragile:Fragile", options)
+        return reduce_by_backend(plug, network, tmp_path, wishes or Wishes(), seconds=seconds)
+
+    return run
+
+
+def _failure(backend: Fragile, model: Model) -> Failure | None:
+    try:
+        backend.judge(model)
+    except ModelError as error:
+        return Failure("build", error.code, error.message)
+    return None
+
+
+def test_a_refused_operator_is_left_alone(reduce_apart: Callable[..., Reduced]) -> None:
+    found = reduce_apart(refuse=["Erf"])
     assert found.operators == ["Erf"]
     assert found.found.failure.stage == "supports"
     assert found.found.calls < 8  # the refusal names its node
@@ -54,8 +76,8 @@ def test_with_any_reason_another_reason_will_do(reduce: Callable[..., Reduced]) 
 
 
 @pytest.mark.parametrize("mode", ["bisect", pytest.param("linear", marks=pytest.mark.slow)])
-def test_a_crash_is_a_failure(reduce: Callable[..., Reduced], mode: str) -> None:
-    found = reduce(Wishes(mode), crash=["Tanh"])
+def test_a_crash_is_a_failure(reduce_apart: Callable[..., Reduced], mode: str) -> None:
+    found = reduce_apart(Wishes(mode), crash=["Tanh"])
     assert found.operators == ["Tanh"]
     assert "SIGSEGV" in found.found.failure.reason
 
@@ -101,8 +123,8 @@ def test_when_time_runs_out_the_best_so_far_is_kept(reduce: Callable[..., Reduce
 
 
 @pytest.mark.slow
-def test_a_backend_that_hangs_fails_by_its_time_limit(reduce: Callable[..., Reduced]) -> None:
-    found = reduce(seconds=1, hang=["Softplus"])
+def test_a_backend_that_hangs_fails_by_its_time_limit(reduce_apart: Callable[..., Reduced]) -> None:
+    found = reduce_apart(seconds=1, hang=["Softplus"])
     assert found.operators == ["Softplus"]
     assert found.found.failure.code == "step-timed-out"
 
@@ -125,3 +147,9 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(network: Path, t
     assert failure.code == "timed-out"
     time.sleep(2.2)
     assert not mark.exists()
+
+
+def test_a_model_that_does_not_fail_is_refused(reduce: Callable[..., Reduced]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        reduce()
+    assert caught.value.code == "nothing-to-reduce"
