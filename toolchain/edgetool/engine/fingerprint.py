@@ -10,10 +10,13 @@ from pathlib import Path
 
 from edgetool.engine.cache import sha256_of
 
+_ACTING = frozenset({".py", ".toml", ".sh", ".awk"})
+"""Endings of files that decide what a package does: code, tables, and programs that it hands out."""
+
 
 @functools.cache
 def package_digest(name: str) -> str:
-    """sha256 over the Python files of an import package, or of a single module.
+    """sha256 over the code and the tables of an import package, or of a single module.
 
     Versions alone would do for released plugins; whoever edits one in place has no version to raise.
     """
@@ -21,7 +24,8 @@ def package_digest(name: str) -> str:
     if spec is None or spec.origin is None:
         return "unknown"
     origin = Path(spec.origin)
-    files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+    inside = (path for path in origin.parent.rglob("*") if path.suffix in _ACTING)
+    files = sorted(inside) if origin.name == "__init__.py" else [origin]
     digest = hashlib.sha256()
     for path in files:
         if "cli" not in path.relative_to(origin.parent).parts:  # what only prints cannot change a result
