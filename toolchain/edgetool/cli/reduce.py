@@ -35,9 +35,7 @@ Check = Annotated[
 Time = Annotated[str, typer.Option("--time", metavar="TIME", help="How long to search; then the best so far is taken.")]
 AsIs = Annotated[bool, flag("--as-is", help="Give MODEL to the backend as it is, without the target's passes.")]
 AnyReason = Annotated[bool, flag("--any-reason", help="The error code has to stay the same, its reason need not.")]
-Blank = Annotated[
-    bool, flag("--fill-weights", help="Replace weights by constants where it still fails: smaller, and no secrets.")
-]
+Blank = Annotated[bool, flag("--fill-weights", help="Replace weights by constants where it still fails; names stay.")]
 
 
 def reduce(
