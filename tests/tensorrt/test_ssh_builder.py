@@ -19,7 +19,7 @@ import pytest
 
 from edgetool.artifact import Engine, Model
 from edgetool.backends import BuildContext, Site
-from edgetool.errors import DeviceError, EdgetoolError, HostError, IntegrityError, ModelError
+from edgetool.errors import BudgetError, DeviceError, EdgetoolError, HostError, IntegrityError, ModelError
 from edgetool.testing import feeds_for, tiny_cnn
 from edgetool_tensorrt.kit import build as build_kit
 from edgetool_tensorrt.options import TensorRtOptions
@@ -209,9 +209,9 @@ def test_outputs_that_cannot_be_right_are_refused(
     engine = built(model, tmp_path / "out")
     with open_on_device(engine, STAND_IN, SITE, context()) as runner:
         standin.set_faults(**faults)
-        with pytest.raises(DeviceError) as caught:
+        with pytest.raises(BudgetError) as caught:
             runner.infer(feeds_for(model.signature))
-    assert caught.value.code == "bad-trtexec-output"
+    assert caught.value.code == "unreadable-outputs"
 
 
 @pytest.mark.usefixtures("standin")

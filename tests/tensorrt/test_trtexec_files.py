@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edgetool.errors import DeviceError, ModelError
+from edgetool.errors import BudgetError, DeviceError, ModelError
 from edgetool.signature import Signature, TensorSpec
 from edgetool_tensorrt.trtexec import input_bytes, read_outputs, read_times
 from edgetool_tensorrt.version import Version
@@ -111,13 +111,13 @@ def test_a_shape_that_depends_on_data_is_the_one_that_was_reported() -> None:
 )
 @pytest.mark.parametrize("dtype", ["float32", "int64"])
 def test_spoiled_outputs_are_refused(text: str, dtype: str) -> None:
-    with pytest.raises(DeviceError) as caught:
+    with pytest.raises(BudgetError) as caught:
         read_outputs(text, signature(y=dtype))
-    assert (caught.value.code, caught.value.exit_code) == ("bad-trtexec-output", 6)
+    assert (caught.value.code, caught.value.exit_code) == ("unreadable-outputs", 4)
 
 
 def test_integers_that_are_not_numbers_are_refused() -> None:
-    with pytest.raises(DeviceError):
+    with pytest.raises(BudgetError):
         read_outputs('[ { "name" : "y", "dimensions" : "1", "values" : [ nan ] } ]', signature(y="int32"))
 
 

@@ -82,7 +82,8 @@ class SshRunner(Runner):
 
         Raises:
             ConfigError: `wrong-feeds`.
-            DeviceError: `bad-trtexec-output`; as `Connection.run`.
+            BudgetError: `unreadable-outputs`.
+            DeviceError: as `Connection.run`.
             EdgetoolError: what trtexec failed for.
         """
         text = self._run(feeds, _OUTPUTS, runs=1)

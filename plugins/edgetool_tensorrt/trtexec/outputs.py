@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from edgetool.errors import DeviceError, ModelError
+from edgetool.errors import BudgetError, ModelError
 from edgetool.signature import Signature, TensorSpec
 from edgetool_tensorrt.version import Version
 
@@ -62,7 +62,7 @@ def read_outputs(text: str, signature: Signature) -> dict[str, np.ndarray[Any, A
         signature: of the model; outputs that it does not name are left out.
 
     Raises:
-        DeviceError: `bad-trtexec-output`: cut short, an output is missing, or values and dimensions do not agree.
+        BudgetError: `unreadable-outputs`: cut short, an output is missing, or values and dimensions do not agree.
     """
     rows = _rows(text)
     return {spec.name: _array(spec, rows) for spec in signature.outputs}
@@ -106,9 +106,10 @@ def _array(spec: TensorSpec, rows: Mapping[str, Mapping[str, Any]]) -> np.ndarra
     return wide.reshape(shape).astype(numpy_dtype(spec.dtype))
 
 
-def _bad(what: str) -> DeviceError:
-    return DeviceError(
-        "bad-trtexec-output",
+def _bad(what: str) -> BudgetError:
+    """An engine whose outputs cannot be read has failed its validation, whoever spoilt them."""
+    return BudgetError(
+        "unreadable-outputs",
         f"the outputs that trtexec wrote are unreadable: {what}",
         hint="look at the log: it ended early, the disk of the device is full, or the engine is another model's",
     )

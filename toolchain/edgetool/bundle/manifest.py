@@ -184,7 +184,7 @@ def manifest_from_bytes(data: bytes, *, where: str) -> Manifest:
         ) from error
 
 
-_HARDWARE = ("arch", "isa", "sm", "soc", "device", "gpu", "jetpack", "l4t", "tensorrt")
+_HARDWARE = ("arch", "isa", "sm", "capabilities", "soc", "device", "gpu", "jetpack", "l4t", "tensorrt")
 """Facts that an engine may depend on, in the order in which the key names them."""
 
 

@@ -10,7 +10,7 @@ import typer
 from edgetool.cli.bundled import TIMEOUT, BundlePath, open_runnable, run_task
 from edgetool.cli.options import Json, Quiet
 from edgetool.cli.output import Output
-from edgetool.errors import BudgetError
+from edgetool.errors import BudgetError, UnprovenError
 
 if TYPE_CHECKING:
     from edgetool.validate.difference import Difference
@@ -37,9 +37,10 @@ def validate(bundle: BundlePath, on: On = None, json: Json = False, quiet: Quiet
     from edgetool.validate.latency import Timing
 
     opened, plugins = open_runnable(bundle)
+    engine = bundled_engine(opened, plugins, host=on)
     result = run_task(
         "self-test",
-        lambda log: SelfTestTask(bundled_engine(opened, plugins, host=on), opened.path / "io", log("engine"), TIMEOUT),
+        lambda log: SelfTestTask(engine, opened.path / "io", log("engine"), TIMEOUT),
         plugins,
         Output(json, quiet),
         name=opened.manifest.target.name,
@@ -56,6 +57,7 @@ def validate(bundle: BundlePath, on: On = None, json: Json = False, quiet: Quiet
             "min_cosine": wanted,
             "outputs": [row.to_json() for row in rows],
             "device": result["elsewhere"],
+            "stand_in": engine.stand_in,
             "latency": latency.to_json() if latency else None,
             "conditions": result.get("conditions"),
         },
@@ -75,6 +77,13 @@ def validate(bundle: BundlePath, on: On = None, json: Json = False, quiet: Quiet
             + "; ".join(f"{row.output}: cosine {row.cosine:.6f}, wants {wanted}" for row in failed),
             where=str(bundle),
             hint="the runtime or the device differs from the one that the bundle was built with",
+        )
+    if engine.stand_in:
+        raise UnprovenError(
+            "proven-on-stand-in",
+            f"the golden outputs agree on {engine.stand_in}, a stand-in, which proves nothing for the real device",
+            where=str(bundle),
+            hint="run it on the device itself: edgetool validate BUNDLE --on HOST",
         )
 
 

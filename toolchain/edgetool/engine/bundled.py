@@ -68,4 +68,5 @@ def bundled_engine(
         threads=threads or thread_count(),
         site=site,
         facts=dict(bundle.manifest.runtime.facts),
+        stand_in=availability.stand_in,
     )

@@ -122,7 +122,10 @@ def _manifest(attempt: Attempt) -> Manifest:
 def _hardware(plan: BuildPlan, engine: BuiltEngine) -> Facts:
     """What is known of the hardware: what its device said of itself outweighs what the target says of it."""
     device = engine.backend.availability.device if engine.backend.availability else {}
-    return {**plan.target.facts, **device}
+    known = {**plan.target.facts, **device}
+    if "capabilities" in known:  # what the engine serves, and not only the one that the target names
+        known.pop("sm", None)
+    return known
 
 
 def _builder(availability: Availability | None) -> Facts:

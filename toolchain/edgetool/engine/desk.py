@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EngineFile:
-    """An Engine across the boundary, and how to open it; `facts` are the engine's own."""
+    """An Engine across the boundary, and how to open it.
+
+    Attributes:
+        site: where it is opened.
+        facts: the engine's own.
+        stand_in: what takes the place of its real device there, if anything does.
+    """
 
     loader: str
     options: dict[str, Any]
@@ -35,6 +41,7 @@ class EngineFile:
     threads: int
     site: Site = HERE
     facts: dict[str, Any] = field(default_factory=dict)
+    stand_in: str | None = None
 
     def engine(self) -> Engine:
         return Engine(self.backend, self.directory, self.entry, self.precision, self.signature, facts=self.facts)

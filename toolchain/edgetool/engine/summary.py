@@ -12,6 +12,7 @@ from edgetool.engine.events import BuildFinished
 from edgetool.engine.outcome import BuildOptions, Candidate, Proof
 from edgetool.engine.standing import Choice, standing_lines
 from edgetool.errors import BudgetError
+from edgetool.validate.budgets import Verdict
 
 _OLD = 3600.0
 
@@ -75,6 +76,9 @@ def _on_choice(choice: Choice) -> Iterator[str]:
 
 def _remarks(attempt: Attempt, *, allow: bool) -> Iterator[str]:
     assessment, target = attempt.assessment, attempt.plan.target
+    availability = attempt.candidate.engine.backend.availability
+    if availability and availability.builder:
+        yield f"built by {availability.builder}: {availability.why_builder}"
     for finding in assessment.failures:
         yield f"failed: {finding}"
     for verdict in assessment.missed:
@@ -82,14 +86,22 @@ def _remarks(attempt: Attempt, *, allow: bool) -> Iterator[str]:
     for finding in assessment.all_findings:
         if finding.kind == "unproven":
             yield f"unverified: {finding}"
-    for verdict in assessment.verdicts:
-        if verdict.status == "unverified":
-            yield f"unverified: {verdict}" + (f"; to prove it: {verdict.fix}" if verdict.fix else "")
+    yield from _on_unverified_budgets(assessment.verdicts, attempt.proof)
     yield from _on_speed(attempt.candidate, attempt.proof)
     if target.stands_in_for:
         yield f"this proves nothing for {', '.join(target.stands_in_for)}: build or validate on the device itself"
     if assessment.is_unverified and not allow:
         yield "exit 9 says that something is unverified; --allow-unverified accepts it"
+
+
+def _on_unverified_budgets(verdicts: tuple[Verdict, ...], proof: Proof) -> Iterator[str]:
+    """One line for all that wait for the engine to run, which the line before them says; one each for the others."""
+    waiting = [row for row in verdicts if row.status == "unverified" and proof.why_not and row.reason == proof.why_not]
+    if waiting:
+        yield f"unverified: {', '.join(row.declared for row in waiting)}, because it was not run"
+    for verdict in verdicts:
+        if verdict.status == "unverified" and verdict not in waiting:
+            yield f"unverified: {verdict}" + (f"; to prove it: {verdict.fix}" if verdict.fix else "")
 
 
 def _on_speed(candidate: Candidate, proof: Proof) -> Iterator[str]:

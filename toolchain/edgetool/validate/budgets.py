@@ -68,8 +68,13 @@ class Verdict:
             "fix": self.fix,
         }
 
+    @property
+    def declared(self) -> str:
+        """As the user wrote it, about: `latency_p99 12 ms`."""
+        return f"{self.name} {format_quantity(self.limit, self.unit)}"
+
     def __str__(self) -> str:
-        limit = f"{self.name} {format_quantity(self.limit, self.unit)}"
+        limit = self.declared
         if self.measured is not None:
             limit += f", measured {format_quantity(self.measured, self.unit)}"
         return f"{limit}: {self.reason}" if self.reason else limit
