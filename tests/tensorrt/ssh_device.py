@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -148,7 +149,7 @@ class SshDevice:
         )
 
 
-def wait_until(condition, *, seconds: float) -> bool:  # type: ignore[no-untyped-def]
+def wait_until(condition: Callable[[], bool], *, seconds: float) -> bool:
     """Whether it came true in time."""
     deadline = time.monotonic() + seconds
     while not condition():

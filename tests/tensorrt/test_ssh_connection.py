@@ -153,6 +153,20 @@ def test_a_key_that_the_device_does_not_know_is_refused(ssh_device: SshDevice) -
     assert "ssh-copy-id" in str(error.hint)
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_login_that_runs_no_command_is_told_from_one_that_fails(
+    shared: bool, ssh_device: SshDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not shared:
+        monkeypatch.setattr(connection_module, "socket_folder", lambda: None)
+    ssh_device.stop()
+    ssh_device.settings["ForceCommand"] = "echo This account is currently not available.; exit 1"
+    ssh_device.start()
+    error = refusal()
+    assert error.code == "device-command-failed"
+    assert "not available" in error.message
+
+
 def test_a_broken_configuration_is_the_users_mistake(ssh_device: SshDevice) -> None:
     ssh_device.config.write_text("Host board\n  NoSuchSetting yes\n")
     with pytest.raises(ConfigError) as caught:

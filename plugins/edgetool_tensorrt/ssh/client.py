@@ -14,6 +14,9 @@ from edgetool_tensorrt.ssh.refusals import login_refusal
 ALIVE_EVERY = 5
 """Seconds between signs of life; three of them unanswered and the connection counts as broken."""
 
+SSH_FAILED = 255
+"""Exit code of ssh itself; no script of ours ends so."""
+
 _LONGEST_FOLDER = 48  # characters: a Unix socket's path ends at 107, and ssh appends to it while it makes one
 _ANYTHING_GOES = ("no", "off", "false")
 

@@ -20,10 +20,10 @@ from typing import IO, Self, TypeAlias
 
 from edgetool.disk import private_folder
 from edgetool.errors import DeviceError
-from edgetool_tensorrt.ssh.client import socket_folder, ssh_command, started
+from edgetool_tensorrt.ssh.client import SSH_FAILED, socket_folder, ssh_command, started
 from edgetool_tensorrt.ssh.host import Host
 from edgetool_tensorrt.ssh.master import SLACK, Master, SharingError
-from edgetool_tensorrt.ssh.refusals import connection_lost, login_refusal, script_refusal
+from edgetool_tensorrt.ssh.refusals import connection_lost, login_refusal, script_refusal, shell_refusal
 
 Feed: TypeAlias = Callable[[IO[bytes]], None]
 """Writes a script's input. Called again when the connection broke."""
@@ -32,7 +32,6 @@ PATIENCE = 60.0
 """Seconds in which a broken connection may come back."""
 
 _BEGINS = b"edgetool-begins\n"
-_SSH_FAILED = 255  # no script of ours ends so
 _PAUSE = 1.0  # seconds between attempts to log in again
 
 
@@ -185,10 +184,13 @@ class Connection:
             errors.seek(0)
             stderr = errors.read().decode(errors="replace")
         has_begun = _seek_beginning(output)
-        if code == _SSH_FAILED or not has_begun:
-            if self._socket is None and not has_begun:
-                raise login_refusal(stderr, host=str(self.host), name=self.host.name)
+        if code == SSH_FAILED and self._socket is None and not has_begun:
+            raise login_refusal(stderr, host=str(self.host), name=self.host.name)
+        if code == SSH_FAILED:
             raise _BrokenError(stderr)
+        if not has_begun:
+            output.seek(0)
+            raise shell_refusal(f"{output.read().decode(errors='replace')}\n{stderr}", host=str(self.host))
         return Done(code, b"", stderr)
 
     def _shared_login(self) -> None:
@@ -245,9 +247,9 @@ def _exit_code(
             with contextlib.suppress(BrokenPipeError):
                 process.stdin.close()
         code = process.wait(timeout)
-        return code if code >= 0 else _SSH_FAILED
+        return code if code >= 0 else SSH_FAILED
     except subprocess.TimeoutExpired:
-        return _SSH_FAILED
+        return SSH_FAILED
     finally:
         if process.poll() is None:
             process.kill()

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 from typing import cast
 
-from edgetool_tensorrt.ssh.client import started
+from edgetool_tensorrt.ssh.client import SSH_FAILED, started
 from edgetool_tensorrt.ssh.host import Host
-from edgetool_tensorrt.ssh.refusals import login_refusal
+from edgetool_tensorrt.ssh.refusals import login_refusal, shell_refusal
 
 _READY = b"edgetool-ready"
 _STAY = f"exec sh -c 'echo {_READY.decode()}; exec cat >/dev/null'"  # ends when our end of its input does
@@ -46,11 +46,13 @@ class Master:
             stdout=subprocess.PIPE,
             stderr=self._errors.fileno(),
         )
+        self._heard = b""
         if not self._ready(time.monotonic() + timeout + SLACK):
-            self._process.kill()
-            self._process.wait()
+            code = self._ended()
             stderr = self._said()
             self.close()
+            if 0 <= code != SSH_FAILED:
+                raise shell_refusal(f"{self._heard.decode(errors='replace')}\n{stderr}", host=str(host))
             if _NO_SOCKET.search(stderr):
                 raise SharingError(stderr)
             raise login_refusal(stderr, host=str(host), name=host.name)
@@ -65,27 +67,30 @@ class Master:
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
-        try:
-            self._process.wait(timeout=1)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._ended()
         self._errors.close()
         self.socket.unlink(missing_ok=True)
 
     def _ready(self, deadline: float) -> bool:
-        heard = b""
         stdout = cast(io.BufferedReader, self._process.stdout)
         with selectors.DefaultSelector() as selector:
             selector.register(stdout, selectors.EVENT_READ)
             while selector.select(max(0.0, deadline - time.monotonic())):
                 chunk = stdout.read1(65536)
-                heard += chunk
-                if _READY in heard:
+                self._heard += chunk
+                if _READY in self._heard:
                     return True
                 if not chunk:
                     return False
         return False
+
+    def _ended(self) -> int:
+        """Its exit code, once it has one; it is killed if it takes long."""
+        try:
+            return self._process.wait(timeout=1)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
 
     def _said(self) -> str:
         self._errors.seek(0)

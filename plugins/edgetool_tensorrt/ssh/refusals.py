@@ -82,6 +82,17 @@ def login_refusal(stderr: str, *, host: str, name: str) -> EdgetoolError:
     )
 
 
+def shell_refusal(said: str, *, host: str) -> DeviceError:
+    """The error for a login that works and runs no command: it has no shell, or a start-up file that ends it."""
+    words = last_words(said)
+    return DeviceError(
+        "device-command-failed",
+        "the login works, and runs no command" + (f": {words}" if words else ""),
+        where=host,
+        hint=f"make `ssh {host} echo hello` print hello: look at the login's shell and at its start-up files",
+    )
+
+
 def script_refusal(stderr: str, *, host: str, doing: str) -> EdgetoolError:
     """The error for a script that failed on the device: `doing` says at what."""
     said = last_words(stderr) or "it does not say why"
