@@ -36,6 +36,7 @@ from edgetool.importers.base import Importer, ImportRequest, Source
 from edgetool.passes.base import Pass
 from edgetool.plugin.loading import load_object
 from edgetool.reduce.seams import SeamsTask, run_seams
+from edgetool.search.task import LayersTask, TryTask, run_layers, run_try
 from edgetool.signature import Signature
 
 
@@ -274,4 +275,6 @@ TASKS: Mapping[str, Handler] = {
     "bench": handler(BenchTask, run_bench),
     "seams": handler(SeamsTask, run_seams),
     "blame": handler(BlameTask, run_blame),
+    "layers": handler(LayersTask, run_layers),
+    "try": handler(TryTask, run_try),
 }

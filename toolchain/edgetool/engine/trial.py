@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgetool.config.schema import BudgetTable
 from edgetool.engine.desk import EngineFile, Result, Talk
@@ -98,6 +98,25 @@ class GoldenTask:
     fixed_inputs: dict[str, Any] = field(default_factory=dict)
 
 
+class PairTask(Protocol):
+    """A task that has an engine and the reference open at once; see `ValidateTask` for its fields."""
+
+    @property
+    def engine(self) -> EngineFile: ...
+    @property
+    def reference(self) -> ModelFile: ...
+    @property
+    def log(self) -> Path: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def fixed_inputs(self) -> dict[str, Any]: ...
+    @property
+    def python(self) -> str | None: ...
+    @property
+    def memory(self) -> int | None: ...
+
+
 class CompletedRunner(Runner):
     """The reference of a specialised engine: it still has the inputs that were fixed, and gets their values here."""
 
@@ -124,7 +143,7 @@ class CompletedRunner(Runner):
 
 
 @contextmanager
-def open_pair(task: ValidateTask | MeasureTask) -> Iterator[tuple[RemoteRunner, CompletedRunner]]:
+def open_pair(task: PairTask) -> Iterator[tuple[RemoteRunner, CompletedRunner]]:
     """The engine in a child and the reference in this process."""
     group = Children()
     limits = Limits(task.seconds, task.memory)

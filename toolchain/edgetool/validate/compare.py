@@ -108,7 +108,7 @@ def _on_samples(
     with ExitStack() as stack:
         kept: tuple[KeptOutputs, KeptOutputs] | None = None
         if metric is not None:
-            _check_labels(metric, data)
+            check_labels(metric, data)
             kept = stack.enter_context(kept_outputs()), stack.enter_context(kept_outputs())
         for sample in data.samples():
             expected = pair.run_reference(sample.feeds, sample.origin)
@@ -126,7 +126,8 @@ def _on_samples(
     return Trial("evaluation", "as given", done, tuple(total.result() for total in sums.values())), score
 
 
-def _check_labels(metric: Metric, data: Dataset) -> None:
+def check_labels(metric: Metric, data: Dataset) -> None:
+    """Raise ConfigError where the metric needs labels that the samples lack."""
     if metric.needs_labels and not data.labelled:
         raise ConfigError(
             "metric-needs-labels",

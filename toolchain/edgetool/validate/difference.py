@@ -141,6 +141,19 @@ class DifferenceSum:
         self._max_abs = max(self._max_abs, float(np.abs(error).max()))
         self._max_reference = max(self._max_reference, float(np.abs(reference).max()))
 
+    def include(self, other: DifferenceSum) -> None:
+        """Add what another sum of the same output was given."""
+        self._all.add(other._all)
+        self._max_abs = max(self._max_abs, other._max_abs)
+        self._max_reference = max(self._max_reference, other._max_reference)
+        self._cosine_worst = min(self._cosine_worst, other._cosine_worst)
+        self._elements += other._elements
+        self._equal += other._equal
+        self._rows += other._rows
+        self._top1 += other._top1
+        self._top5 += other._top5
+        self._integral = self._integral or other._integral
+
     def result(self) -> Difference:
         rows = self._rows
         return Difference(

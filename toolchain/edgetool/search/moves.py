@@ -1,0 +1,77 @@
+"""What the search can do, as data: recipes to begin with, and options that make one more accurate or faster.
+
+Rows name passes and options by their names only. A row whose pass is not installed is skipped, and one whose pass
+refuses the network, or gives the network of another row, is reported with that reason: adding a pass to the search is
+adding a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+Objective: TypeAlias = Literal["latency", "size", "memory"]
+
+ALL: tuple[Objective, ...] = ("latency", "size", "memory")
+STORAGE: tuple[Objective, ...] = ("size", "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A pass to begin with, its defaults if nothing is said.
+
+    Attributes:
+        use: its name.
+        options: that differ from its defaults.
+        serves: the objectives that it can gain anything for.
+        fact: of the target, which rules it out where it is false.
+        then: a pass that follows it; the same of its own is tried besides.
+    """
+
+    use: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    serves: tuple[Objective, ...] = ALL
+    fact: str | None = None
+    then: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tweak:
+    """Options of a pass to try besides.
+
+    Attributes:
+        use: the pass.
+        options: what to set.
+        wants: `accuracy`: tried where the constraint is missed. `speed`: tried where there is room.
+        needs: operators of which the network must have one for it to make a difference.
+    """
+
+    use: str
+    options: Mapping[str, Any]
+    wants: Literal["accuracy", "speed"]
+    needs: frozenset[str] = frozenset()
+
+
+STARTS = (
+    Start("quantize-static", fact="int8"),
+    Start("quantize-dynamic", fact="int8"),
+    Start("cast-fp16", fact="fp16"),
+    Start("nncf-quantize", fact="int8"),
+    Start("quantize-weights", serves=STORAGE),
+    Start("low-rank"),
+    Start("low-rank", then="quantize-static"),
+)
+"""In the order in which they are tried: what usually gains most comes first, because the time may run out."""
+
+_PRODUCTS = frozenset({"MatMul", "Gemm"})
+
+TWEAKS = (
+    Tweak("quantize-static", {"attention_scores": True}, "speed", frozenset({"Softmax"})),
+    Tweak("quantize-static", {"calibrator": "percentile"}, "accuracy"),
+    Tweak("quantize-static", {"calibrator": "min-max"}, "accuracy"),
+    Tweak("quantize-static", {"calibrator": "mse"}, "accuracy"),
+    Tweak("quantize-static", {"smoothing": 0.5}, "accuracy", _PRODUCTS),
+    Tweak("nncf-quantize", {"model_type": "transformer"}, "accuracy", frozenset({"Softmax"})),
+)
+"""Each is tried on top of a start of the same pass."""

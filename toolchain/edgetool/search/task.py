@@ -1,0 +1,202 @@
+"""The work of a search in a child process: an engine on the samples in parts, and the layers ranked by sensitivity."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgetool.engine.desk import EngineFile, Result, Talk
+from edgetool.engine.reference import open_reference
+from edgetool.engine.requests import DataRequest, ModelFile, request_json
+from edgetool.engine.samples import open_data
+from edgetool.engine.trial import golden_feeds, open_pair
+from edgetool.runner import Feeds, Runner
+from edgetool.validate.compare import check_labels
+from edgetool.validate.comparison import Comparison, Score, Trial
+from edgetool.validate.data import Dataset
+from edgetool.validate.difference import DifferenceSum
+from edgetool.validate.metrics import Metric, open_metric
+from edgetool.validate.outputs import KeptOutputs, kept_outputs
+from edgetool.validate.pair import Pair
+
+
+@dataclass(frozen=True, slots=True)
+class TryTask:
+    """Compare an engine with the reference on some of the samples, and tell groups of them apart.
+
+    Attributes:
+        engine: what was built.
+        reference: the float model.
+        directory: where golden inputs for the measurement go.
+        evaluation: the user's samples.
+        parts: positions of the samples of each part; others are not run.
+        groups: by name, the parts that are judged together.
+        metric: name or `module:function`, if any.
+        root: folder that the metric's module is found from.
+        log: of the engine's process.
+        seconds: limit for one request to it.
+        fixed_inputs: values of inputs that the engine no longer has, for the reference.
+    """
+
+    engine: EngineFile
+    reference: ModelFile
+    directory: Path
+    evaluation: DataRequest
+    parts: tuple[tuple[int, ...], ...]
+    groups: dict[str, tuple[int, ...]]
+    metric: str | None
+    root: Path
+    log: Path
+    seconds: float
+    fixed_inputs: dict[str, Any] = field(default_factory=dict)
+    python: str | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LayersTask:
+    """Rank the layers of a compressed model by what each adds to the error itself.
+
+    Attributes:
+        original: what the pass was given.
+        compressed: what it made of it.
+        data: real samples.
+        samples: take at most this many of them.
+    """
+
+    original: ModelFile
+    compressed: ModelFile
+    data: DataRequest
+    samples: int
+    threads: int
+    fixed_inputs: dict[str, Any] = field(default_factory=dict)
+
+
+def run_layers(task: LayersTask, talk: Talk) -> Result:
+    """One pass over the samples for all layers together; the worst first, by the names of the original's nodes."""
+    from edgetool.blame.findings import INAUDIBLE
+    from edgetool.blame.measure import blame
+    from edgetool.graph import load, node_label
+    from edgetool.graph.opset import convert_opset, opset_of
+
+    original, compressed = load(task.original.path), load(task.compressed.path)
+    labels = {name: node_label(node, number) for number, node in enumerate(original.graph.node) for name in node.output}
+    operators = sorted({node.op_type for node in original.graph.node})
+    opset = max(opset_of(original), opset_of(compressed))
+    data = open_data(task.data, task.compressed.signature, talk.desk, fixed=task.fixed_inputs)
+    found = blame(
+        convert_opset(original, opset, where=str(task.original.path)),
+        convert_opset(compressed, opset, where=str(task.compressed.path)),
+        list(itertools.islice(data, task.samples)),
+        open_reference=lambda path: open_reference(path, task.threads),
+        worst=0,
+        progress=talk.progress,
+    )
+    return {
+        "operators": operators,
+        "layers": [
+            {"layer": labels[row.tensor], "alone_db": row.error.alone}
+            for row in sorted(found.layers, key=lambda row: row.error.alone)
+            if row.error.alone < INAUDIBLE and row.tensor in labels
+        ],
+    }
+
+
+def run_try(task: TryTask, talk: Talk) -> Result:
+    """Run both once on every sample; then each group is judged from what was kept."""
+    from edgetool.bundle.golden import write_golden
+
+    signature = task.engine.signature
+    data = open_data(task.evaluation, signature, talk.desk, fixed=task.fixed_inputs)
+    metric = open_metric(task.metric, root=task.root) if task.metric else None
+    with open_pair(task) as (engine, reference):
+        comparisons = _compare(task, reference, engine, data, metric, talk)
+        golden = golden_feeds(signature, data)
+        write_golden(task.directory, golden, {})
+    return {
+        "comparisons": {name: request_json(found) for name, found in comparisons.items()},
+        "files": [] if metric is None else [str(path) for path in metric.files],
+    }
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Outputs and labels of the samples that were run, in their order, and the part that each belongs to."""
+
+    reference: KeptOutputs
+    engine: KeptOutputs
+    labels: list[object]
+    parts: list[int]
+
+
+def _compare(
+    task: TryTask, reference: Runner, engine: Runner, data: Dataset, metric: Metric | None, talk: Talk
+) -> dict[str, Comparison]:
+    if metric is not None:
+        check_labels(metric, data)
+    part_of = {place: number for number, part in enumerate(task.parts) for place in part}
+    sums: list[dict[str, DifferenceSum]] = [{} for _ in task.parts]
+    pair = Pair(reference, engine)
+    with ExitStack() as stack:
+        kept = _Kept(stack.enter_context(kept_outputs()), stack.enter_context(kept_outputs()), [], [])
+        for place, sample in enumerate(data.samples()):
+            part = part_of.get(place)
+            if part is None:
+                continue
+            expected = pair.run_reference(sample.feeds, sample.origin)
+            found = pair.compare(
+                sample.feeds, expected, sums[part], group="evaluation", where=sample.origin, values=True
+            )
+            if found is None or not pair.sound:
+                break
+            kept.parts.append(part)
+            if metric is not None:
+                kept.reference.append(expected)
+                kept.engine.append(found)
+                kept.labels.append(sample.label)
+            talk.progress(len(kept.parts), len(part_of), "samples")
+        scores = _scores(metric, kept, task.groups) if metric is not None and len(kept.parts) == len(part_of) else {}
+    return {
+        name: _comparison(task, data, pair, [sums[part] for part in parts], scores.get(name))
+        for name, parts in task.groups.items()
+    }
+
+
+def _scores(metric: Metric, kept: _Kept, groups: Mapping[str, Sequence[int]]) -> dict[str, Score]:
+    """The metric's drop that the samples of each group cause.
+
+    A metric may be about all samples together (a correlation over pairs, a rank), so it is never asked about some of
+    them alone: the engine's outputs of the group's samples take their places among the reference's outputs of all
+    others. What a group loses is scaled up to all samples; for means that is the mean over the group itself, and for
+    anything smooth it is so to first order.
+    """
+    whole = metric.evaluate(kept.reference, kept.labels)
+    found = {}
+    for name, parts in groups.items():
+        inside = [part in parts for part in kept.parts]
+        mixed = [kept.engine[at] if taken else kept.reference[at] for at, taken in enumerate(inside)]
+        drop = (whole - metric.evaluate(mixed, kept.labels)) * len(inside) / max(1, sum(inside))
+        found[name] = Score(metric.name, whole, whole - drop)
+    return found
+
+
+def _comparison(
+    task: TryTask, data: Dataset, pair: Pair, sums: Sequence[dict[str, DifferenceSum]], score: Score | None
+) -> Comparison:
+    total: dict[str, DifferenceSum] = {}
+    for one in sums:
+        for name, found in one.items():
+            total.setdefault(name, DifferenceSum(name)).include(found)
+    differences = tuple(found.result() for found in total.values())
+    return Comparison(
+        precision=task.engine.precision,
+        trials=(Trial("evaluation", "as given", sum(map(len, task.parts)), differences),),
+        score=score,
+        repeat_difference=0.0,
+        samples=(data.count, data.digest),
+        findings=tuple(pair.findings),
+    )
