@@ -29,6 +29,11 @@ def edgetool_passes() -> list[PassInfo]:
             loader="edgetool_passes.cast_fp16:CastFp16",
         ),
         PassInfo(
+            name="quantize-weights",
+            summary="weights in 8 or 4 bits, per channel or in blocks, everything else in float",
+            loader="edgetool_passes.quantize_weights:QuantizeWeights",
+        ),
+        PassInfo(
             name="quantize-dynamic",
             summary="int8 weights per channel, activations quantized at run time; needs no data",
             loader="edgetool_passes.quantize_dynamic:QuantizeDynamic",

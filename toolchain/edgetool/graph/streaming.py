@@ -16,6 +16,7 @@ from edgetool.graph.save import INLINE_LIMIT, SMALL_TENSOR
 from edgetool.graph.write import LateTensor, write_model
 
 if TYPE_CHECKING:
+    import onnx
     import onnx_ir as ir
 
 _LATE_OVER = 1 << 20  # bytes
@@ -27,17 +28,31 @@ def load_ir(path: Path) -> ir.Model:
     Raises:
         ConfigError, ModelError: as `edgetool.graph.load`.
     """
+    return as_ir(load(path, weights=False), path.parent, where=str(path))
+
+
+def as_ir(proto: onnx.ModelProto, folder: Path, *, where: str) -> ir.Model:
+    """A model that was loaded without its weights, for rewriting.
+
+    Args:
+        proto: the model.
+        folder: where its external data lies.
+        where: the file, for messages.
+
+    Raises:
+        ModelError: `invalid-model`.
+    """
     import onnx_ir as ir
     import onnx_ir.external_data
 
     try:
-        model = ir.from_proto(load(path, weights=False))
+        model = ir.from_proto(proto)
     except ir.serde.SerdeError as error:
         cause = error.__cause__ or error
         raise ModelError(
-            "invalid-model", f"its graph makes no sense: {cause}", where=str(path), hint="export the model again"
+            "invalid-model", f"its graph makes no sense: {cause}", where=where, hint="export the model again"
         ) from error
-    onnx_ir.external_data.set_base_dir(model.graph, str(path.parent))
+    onnx_ir.external_data.set_base_dir(model.graph, str(folder))
     return model
 
 
