@@ -275,9 +275,12 @@ def test_a_command_that_is_ended_leaves_nothing_running_on_the_device(
     write_tiny_project(tmp_path, PROJECT, calibration=1, evaluation=1)
     command = [sys.executable, "-m", "edgetool", "build", "--target", "board"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    assert wait_until(lambda: any("--onnx" in line for line in ssh_device.running()), seconds=60)
+    builds = wait_until(
+        lambda: process.poll() is not None or any("--onnx" in line for line in ssh_device.running()), seconds=60
+    )
     process.send_signal(how)
     stderr = process.communicate(timeout=30)[1]
+    assert builds, stderr
     assert process.returncode == (-9 if how == signal.SIGKILL else 130), stderr
     assert ssh_device.is_quiet(within=15), ssh_device.running()
     assert wait_until(lambda: working(ssh_device) == [], seconds=10)
