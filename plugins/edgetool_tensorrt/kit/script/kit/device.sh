@@ -5,6 +5,7 @@ device_root=${EDGETOOL_DEVICE_ROOT-} # tests describe a device in a folder of th
 
 # Sets `trtexec`, `trtexec_help`, and `device`: lines `name value`, without those that the device does not tell.
 find_device() {
+    [ -z "$device_root" ] || say "the board is described by $device_root, not by this device"
     find_trtexec
     gpu= driver=
     if command -v nvidia-smi >/dev/null 2>&1; then
