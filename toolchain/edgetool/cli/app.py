@@ -20,6 +20,7 @@ from edgetool.cli.options import flag
 from edgetool.cli.plugins import plugins
 from edgetool.cli.reduce import reduce
 from edgetool.cli.targets import targets
+from edgetool.cli.tune import tune
 from edgetool.cli.validate import validate
 from edgetool.cli.verify import verify
 
@@ -51,6 +52,7 @@ app.command("convert", rich_help_panel=_MODELS)(convert)
 app.command("compress", rich_help_panel=_MODELS)(compress)
 app.command("build", rich_help_panel=_MODELS)(build)
 app.command("blame", rich_help_panel=_MODELS)(blame)
+app.command("tune", rich_help_panel=_MODELS)(tune)
 app.command("reduce", rich_help_panel=_MODELS)(reduce)
 app.command("validate", rich_help_panel=_BUNDLES)(validate)
 app.command("bench", rich_help_panel=_BUNDLES)(bench)

@@ -14,7 +14,7 @@ from edgetool.engine.reference import open_reference
 from edgetool.engine.requests import DataRequest, ModelFile, request_json
 from edgetool.engine.samples import open_data
 from edgetool.engine.trial import golden_feeds, open_pair
-from edgetool.runner import Feeds, Runner
+from edgetool.runner import Runner
 from edgetool.validate.compare import check_labels
 from edgetool.validate.comparison import Comparison, Score, Trial
 from edgetool.validate.data import Dataset

@@ -1,0 +1,345 @@
+"""Takes recipes from the imported model to engines that ran on the samples and were measured."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pydantic
+
+from edgetool.config.schema import BudgetTable
+from edgetool.engine.assess import node_counts, stand_in
+from edgetool.engine.cache import make_key
+from edgetool.engine.events import CandidateStarted
+from edgetool.engine.fallback import make_engine
+from edgetool.engine.fingerprint import code_digest
+from edgetool.engine.measurements import Measurement, load_measurement, measurement_key, save_measurement
+from edgetool.engine.outcome import Candidate
+from edgetool.engine.pipeline import DataState, Prepared, apply_recipe, import_source, read_data
+from edgetool.engine.plan import plan_pass
+from edgetool.engine.planned import BuildPlan, PlannedBackend
+from edgetool.engine.prove import engine_file
+from edgetool.engine.services import Services
+from edgetool.engine.stepper import Stepper, StepRequest
+from edgetool.engine.trial import MeasureTask
+from edgetool.errors import ConfigError, EdgetoolError, InterruptedByUserError, ModelError, UnavailableError
+from edgetool.passes.base import Pass
+from edgetool.plugin.loading import load_class
+from edgetool.search.clock import Clock, OutOfTime
+from edgetool.search.journal import Journal, Noted
+from edgetool.search.point import Point, Trial
+from edgetool.search.recipe import Recipe, Step
+from edgetool.search.split import Split, split
+from edgetool.search.task import LayersTask, TryTask
+from edgetool.validate.budgets import Measured
+from edgetool.validate.comparison import Comparison
+
+LASTING = (ConfigError, ModelError, UnavailableError)
+"""Errors that the next attempt would end with, too; those of the machine and the moment are not noted."""
+
+LAYER_SAMPLES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """A network's layers by sensitivity.
+
+    Attributes:
+        ranked: names of nodes, the one whose compression adds the most error first.
+        operators: that the network has.
+    """
+
+    ranked: tuple[str, ...]
+    operators: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An engine that ran on the samples but is not measured yet."""
+
+    candidate: Candidate
+    golden: Path
+    trial: Trial
+
+
+class Workbench:
+    """Everything that all recipes of one search share. A context manager; leaving it ends its child processes.
+
+    Attributes:
+        points: all that was tried, in order; those of a batch in the batch's order.
+        split: of the samples.
+        journal: of this search.
+    """
+
+    def __init__(
+        self,
+        plan: BuildPlan,
+        services: Services,
+        clock: Clock,
+        *,
+        threads: int,
+        jobs: int,
+        samples: int,
+        latency_time: float,
+        budget: BudgetTable,
+    ) -> None:
+        self._plan = plan
+        self._services = services
+        self._clock = clock
+        self._threads = threads
+        self._jobs = jobs
+        self._latency_time = latency_time
+        self._budget = budget
+        self._stack = ExitStack()
+        self._local = threading.local()
+        self._lock = threading.Lock()
+        self._backend: PlannedBackend = plan.backends[0]
+        self._stepper = self._stack.enter_context(services.stepper(plan))
+        self._pool = self._stack.enter_context(ThreadPoolExecutor(jobs)) if jobs > 1 else None
+        self.points: list[Point] = []
+        self._imported: Prepared = import_source(plan, self._stepper, threads=threads)
+        self._data: DataState = read_data(plan, self._stepper, "evaluation", self._imported.reference.signature)
+        self.split: Split = split(self._data.count, limit=samples)
+        self.journal = Journal(services.cache, self._key())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def try_all(self, recipes: Sequence[Recipe]) -> list[Point]:
+        """Try those that were not tried before, side by side where there are jobs; then measure, one by one.
+
+        Raises:
+            OutOfTime: there was no time for them all; what was finished is in `points`.
+        """
+        known = {point.recipe.key: point for point in self.points}
+        new = [row for row in {row.key: row for row in recipes}.values() if row.key not in known]
+        if self._pool is None or len(new) < 2:
+            for recipe in new:
+                self._finish(self._started(recipe, self._stepper))
+        else:
+            for point in list(self._pool.map(self._in_thread, new)):
+                self._finish(point)
+        known = {point.recipe.key: point for point in self.points}
+        if self._clock.expired or any(row.key not in known for row in recipes):
+            raise OutOfTime
+        return [known[row.key] for row in recipes]
+
+    def rank_layers(self, recipe: Recipe) -> Layers:
+        """The layers that the recipe's main pass compresses, by what each adds to the error on calibration samples.
+
+        Raises:
+            OutOfTime: it would take too long.
+        """
+        self._clock.ask()
+        assert recipe.main is not None
+        stepper = self._stepper
+        plain = replace(recipe, steps=recipe.steps[: recipe.main], main=None)
+        original = apply_recipe(self._plan_of(plain), self._imported, stepper, threads=self._threads)
+        prepared = apply_recipe(self._plan_of(recipe), self._imported, stepper, threads=self._threads)
+        data = prepared.calibration or self._data
+        entry = stepper.run(
+            StepRequest(
+                name="sensitivity",
+                task="layers",
+                parts={
+                    "original": original.model.digest,
+                    "compressed": prepared.model.digest,
+                    "data": data.digest,
+                    "samples": LAYER_SAMPLES,
+                },
+                make=lambda folder: LayersTask(
+                    original=original.model.file(),
+                    compressed=prepared.model.file(),
+                    data=data.request,
+                    samples=LAYER_SAMPLES,
+                    threads=self._threads,
+                    fixed_inputs=dict(prepared.fixed_inputs),
+                ),
+            )
+        )
+        result = entry.result
+        return Layers(tuple(row["layer"] for row in result["layers"]), frozenset(result["operators"]))
+
+    def knows(self, step: Step, option: str) -> bool:
+        """Whether the step's pass has an option of this name."""
+        info = self._services.plugins.passes.get(step.use)
+        return info is not None and option in load_class(info, Pass).Options.model_fields
+
+    def _in_thread(self, recipe: Recipe) -> tuple[Point, Built | None] | None:
+        """With this thread's own child: the kernel ends a child with the thread that began it."""
+        if not hasattr(self._local, "stepper"):
+            self._local.stepper = self._services.stepper(self._plan)
+            with self._lock:
+                self._stack.enter_context(self._local.stepper)
+        return self._started(recipe, self._local.stepper)
+
+    def _started(self, recipe: Recipe, stepper: Stepper) -> tuple[Point, Built | None] | None:
+        """None where the time does not suffice."""
+        noted = self.journal.get(recipe.key)
+        if noted is not None and noted.why_not is not None:
+            return Point(recipe, why_not=noted.why_not, seconds=noted.seconds), None
+        began = time.monotonic()
+        try:
+            if noted is None:
+                self._clock.ask()
+            built = self._build(recipe, stepper)
+        except OutOfTime:
+            return None
+        except InterruptedByUserError:
+            if self._clock.expired:
+                return None
+            raise
+        except EdgetoolError as error:
+            seconds = time.monotonic() - began
+            if isinstance(error, LASTING):
+                self.journal.add(recipe.key, Noted(seconds, str(error)))
+            return Point(recipe, why_not=str(error), seconds=seconds), None
+        return Point(recipe, built.trial, seconds=time.monotonic() - began), built
+
+    def _finish(self, found: tuple[Point, Built | None] | None) -> None:
+        """Measure with nothing else running, and keep the point."""
+        if found is None:
+            return
+        point, built = found
+        began = time.monotonic()
+        if built is not None and not built.trial.failures:
+            twin = next((row for row in self.points if row.trial and row.trial.engine == built.trial.engine), None)
+            if twin is not None:
+                point = replace(point, trial=None, why_not=f"gives the same engine as {twin.name}")
+            else:
+                try:
+                    measurement = self._measure(built)
+                except InterruptedByUserError:
+                    if self._clock.expired:
+                        return
+                    raise
+                except EdgetoolError as error:
+                    point = replace(point, trial=None, why_not=f"could not be measured: {error}")
+                else:
+                    measured = replace(
+                        built.trial.measured, latency=measurement.latency, memory=measurement.peak_memory
+                    )
+                    point = replace(point, trial=replace(built.trial, measurement=measurement, measured=measured))
+        point = replace(point, seconds=point.seconds + time.monotonic() - began)
+        self.points.append(point)
+        if self.journal.get(point.recipe.key) is None:
+            self._clock.learn(point.seconds)
+            self.journal.add(point.recipe.key, Noted(point.seconds, None))
+
+    def _plan_of(self, recipe: Recipe) -> BuildPlan:
+        target, where = self._plan.target, "the search"
+        passes = tuple(
+            plan_pass(step.use, step.options, target, self._services.plugins, where=where) for step in recipe.steps
+        )
+        return replace(self._plan, passes=passes, candidates=())
+
+    def _build(self, recipe: Recipe, stepper: Stepper) -> Built:
+        plan, threads = self._plan_of(recipe), self._threads
+        stepper.tell(CandidateStarted(plan.target.name, recipe.name, plan.step_names[1:-1]))
+        prepared = apply_recipe(plan, self._imported, stepper, threads=threads)
+        candidate = make_engine(plan, self._backend, prepared, (), stepper, self._services.plugins, threads=threads)
+        engine = candidate.engine
+        entry = stepper.run(self._trying(plan, candidate, stepper))
+        kind = pydantic.TypeAdapter(dict[str, Comparison])
+        comparisons = kind.validate_python(entry.result["comparisons"])
+        size = sum(path.stat().st_size for path in engine.directory.rglob("*") if path.is_file())
+        _, elsewhere = node_counts(candidate)
+        return Built(
+            candidate,
+            entry.directory,
+            Trial(
+                engine=engine.digest,
+                precision=engine.precision,
+                size=size,
+                comparisons=comparisons,
+                measurement=None,
+                measured=Measured(size=size, off_accelerator_nodes=elsewhere, stand_in=stand_in(candidate)),
+            ),
+        )
+
+    def _trying(self, plan: BuildPlan, candidate: Candidate, stepper: Stepper) -> StepRequest:
+        engine, prepared, data = candidate.engine, candidate.prepared, self._data
+        file = engine_file(plan, engine, threads=self._threads)
+        builder = plan.target.builder
+        groups = {name: tuple(parts) for name, parts in self.split.groups.items()}
+        return StepRequest(
+            name="try",
+            task="try",
+            parts={
+                "engine": engine.digest,
+                "backend": {"use": engine.backend.name, "options": dict(engine.backend.options),
+                            "code": code_digest(engine.backend.loader), "tools": dict(engine.backend.tools)},
+                "signature": engine.signature.to_json(),
+                "reference": prepared.reference.digest,
+                "evaluation": data.digest,
+                "parts": [list(part) for part in self.split.parts],
+                "groups": {name: list(parts) for name, parts in groups.items()},
+                "metric": plan.config.data.metric,
+                "fixed_inputs": dict(prepared.fixed_inputs),
+                "threads": self._threads,
+            },
+            make=lambda folder: TryTask(
+                engine=file,
+                reference=prepared.reference.file(),
+                directory=folder,
+                evaluation=data.request,
+                parts=self.split.parts,
+                groups=groups,
+                metric=plan.config.data.metric,
+                root=plan.config.root,
+                log=stepper.log_path("engine"),
+                seconds=builder.timeout,
+                fixed_inputs=dict(prepared.fixed_inputs),
+                python=builder.python,
+                memory=builder.memory,
+            ),
+            discovers=True,
+        )  # fmt: skip
+
+    def _measure(self, built: Built) -> Measurement:
+        """From the cache where this engine was measured before, by a build too."""
+        engine, reference = built.candidate.engine, built.candidate.prepared.reference
+        availability = engine.backend.availability
+        device = dict(availability.device) if availability else {}
+        key = measurement_key(engine.digest, reference.digest, dict(engine.backend.options), self._threads, device)
+        stepper, builder = self._stepper, self._plan.target.builder
+        if found := load_measurement(stepper.cache, key):
+            return found
+        task = MeasureTask(
+            engine=engine_file(self._plan, engine, threads=self._threads),
+            reference=reference.file(),
+            feeds=built.golden,
+            log=stepper.log_path("engine"),
+            seconds=builder.timeout,
+            latency_time=self._latency_time,
+            fixed_inputs=dict(built.candidate.prepared.fixed_inputs),
+            python=builder.python,
+            memory=builder.memory,
+        )
+        return save_measurement(stepper.cache, key, stepper.call("measure", "measure", task))
+
+    def _key(self) -> str:
+        """What decides the outcome of a recipe, besides the recipe."""
+        backend = self._backend
+        parts = {
+            "reference": self._imported.reference.digest,
+            "data": self._data.digest,
+            "calibration": self._plan.config.data.calibration,
+            "backend": {"use": backend.name, "options": dict(backend.options), "tools": dict(backend.tools)},
+            "facts": dict(backend.site.facts),
+            "device": dict(backend.availability.device) if backend.availability else {},
+            "passes": {name: code_digest(row.loader) for name, row in self._services.plugins.passes.items()},
+        }
+        return make_key("search", parts).digest[:32]
