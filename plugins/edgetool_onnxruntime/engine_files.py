@@ -47,7 +47,7 @@ def write_engine(model: Model, directory: Path, options: OnnxRuntimeOptions, *, 
 def _lowered(source: Path, destination: Path, options: OnnxRuntimeOptions, *, x86: bool) -> tuple[Lowering, ...]:
     if options.lower_int8 == "never":
         return ()
-    return lower(source, destination, uint8_activations=x86)
+    return lower(source, destination, uint8_activations=x86, widen_on_load=options.format == "onnx")
 
 
 def _copy(source: Path, directory: Path) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import onnx
 
 _QUANTIZERS = frozenset({"QuantizeLinear", "DynamicQuantizeLinear"})
-_WEIGHT_ONLY = frozenset({"DequantizeLinear", "MatMulNBits"})
+_WEIGHT_ONLY = frozenset({"DequantizeLinear", "GatherBlockQuantized", "MatMulNBits"})
 _FLOATS = frozenset({"float32", "float16", "bfloat16", "float64"})
 
 

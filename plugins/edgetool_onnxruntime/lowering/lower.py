@@ -12,13 +12,17 @@ if TYPE_CHECKING:
     import onnx
 
 
-def lower(source: Path, destination: Path, *, uint8_activations: bool) -> tuple[Lowering, ...]:
+def lower(
+    source: Path, destination: Path, *, uint8_activations: bool, widen_on_load: bool = True
+) -> tuple[Lowering, ...]:
     """Rewrite a quantized model for ONNX Runtime.
 
     Args:
         source: typed ONNX; never modified.
         destination: the .onnx to write, with external data beside it when large.
         uint8_activations: True for x86, where symmetric int8 activations have no fast kernel; False for ARM.
+        widen_on_load: let integers that no kernel multiplies be widened when the engine is opened. False for a format
+            that is optimized before it is saved, which would then hold them widened.
 
     Returns:
         What was done, in order. Empty when there was nothing to do; then nothing was written.
@@ -32,7 +36,10 @@ def lower(source: Path, destination: Path, *, uint8_activations: bool) -> tuple[
     if not _is_quantized(structure):
         return ()
     model = load(source)
-    done = tuple(_rewrites(model, _matrices(structure), uint8_activations=uint8_activations))
+    done = (
+        *_rewrites(model, _matrices(structure), uint8_activations=uint8_activations),
+        *_weight_rewrites(model, widen=widen_on_load),
+    )
     if done:
         save(model, destination)
     return done
@@ -55,7 +62,6 @@ def _rewrites(model: onnx.ModelProto, matrices: frozenset[str], *, uint8_activat
     from edgetool.qdq.pairs import use_full_range
     from edgetool.qdq.ranges import read_ranges
     from edgetool_onnxruntime.lowering.biases import quantize_biases
-    from edgetool_onnxruntime.lowering.embeddings import gather_then_dequantize
     from edgetool_onnxruntime.lowering.outputs import quantize_outputs
     from edgetool_onnxruntime.lowering.zero_points import shift_to_uint8
 
@@ -84,9 +90,39 @@ def _rewrites(model: onnx.ModelProto, matrices: frozenset[str], *, uint8_activat
             "biases of products became int32 in steps of input scale times weight scale, as its kernel adds",
             count,
         )
+
+
+def _weight_rewrites(model: onnx.ModelProto, *, widen: bool) -> Iterator[Lowering]:
+    """Stored integers, in the order: by the kernels for blocks, by rows, and the rest."""
+    from edgetool_onnxruntime.lowering.block_embeddings import use_block_gather
+    from edgetool_onnxruntime.lowering.block_products import use_block_products
+    from edgetool_onnxruntime.lowering.embeddings import gather_then_dequantize
+    from edgetool_onnxruntime.lowering.stored_weights import import_operators
+    from edgetool_onnxruntime.lowering.unpacked import widen_on_load
+
+    if count := use_block_products(model.graph):
+        import_operators(model)
+        yield Lowering(
+            "matmul-nbits",
+            "products with stored integers are MatMulNBits, which rounds its float input to int8 in blocks as it runs",
+            count,
+        )
+    if count := use_block_gather(model.graph):
+        import_operators(model)
+        yield Lowering(
+            "gather-block-quantized",
+            "only the rows of an embedding that are looked up are dequantized, not the table on every run",
+            count,
+        )
     if count := gather_then_dequantize(model.graph):
         yield Lowering(
             "gather-then-dequantize",
             "only the rows of an embedding that are looked up are dequantized, not the table on every run",
+            count,
+        )
+    if widen and (count := widen_on_load(model.graph)):
+        yield Lowering(
+            "widen-on-load",
+            "stored integers that no kernel multiplies become float when the engine is opened, not on every run",
             count,
         )
