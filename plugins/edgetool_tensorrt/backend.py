@@ -16,7 +16,7 @@ class TensorRt(Backend[TensorRtOptions]):
     """Typed ONNX to a TensorRT or TensorRT-RTX engine, or to a kit that a device builds it from."""
 
     Options: ClassVar[type[BackendOptions]] = TensorRtOptions
-    deterministic: ClassVar[bool] = False  # TensorRT picks tactics by timing them; TensorRT-RTX is deterministic
+    deterministic: ClassVar[bool] = False  # TensorRT times kernels; TensorRT-RTX orders some by addresses
     builders: ClassVar[tuple[str, ...]] = KINDS
 
     @classmethod

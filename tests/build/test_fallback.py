@@ -98,7 +98,7 @@ def _target(project: Path, backend: str, *more: str) -> None:
 @pytest.mark.parametrize(
     ("backend", "reason"),
     [
-        ("tensorrt", "no installed plugin provides"),
+        ("nowhere", "no installed plugin provides"),
         ("unusable", "its driver is not loaded"),
         ("refuses", "no convolutions here"),
         ("crashes", "SIGABRT"),
@@ -131,7 +131,7 @@ def test_the_fallback_builds_and_proves_nothing(
 @pytest.mark.parametrize(
     ("backend", "code", "words"),
     [
-        ("tensorrt", 5, "no installed plugin provides the backend 'tensorrt'"),
+        ("nowhere", 5, "no installed plugin provides the backend 'nowhere'"),
         ("unusable", 5, "modprobe npu"),
         ("refuses", 3, "no convolutions here [stem, body]"),
         ("crashes", 5, "SIGABRT"),
@@ -173,11 +173,11 @@ def test_a_device_that_is_not_here_means_unverified(project: Path, run_cli: Cli,
     assert "p50" not in done.stdout
 
 
-def test_the_jetson_line_of_this_project_names_its_stand_in(run_cli: Cli, tmp_path: Path) -> None:
-    root = Path(__file__).parents[2]
-    done = run_cli("build", "--file", root / "targets.toml", "--target", "jetson", cwd=tmp_path)
+def test_a_board_that_cannot_be_built_for_here_names_its_stand_in(project: Path, run_cli: Cli) -> None:
+    _target(project, "nowhere", "[targets.ci]", 'backend = "onnxruntime"', 'stands_in_for = ["board"]')
+    done = run_cli("build", "--target", "board", cwd=project)
     assert done.returncode == 5
-    assert "tensorrt" in done.stderr
+    assert "nowhere" in done.stderr
     assert "edgetool build --target ci" in done.stderr
 
 
@@ -195,7 +195,7 @@ def test_the_stand_in_catches_a_frozen_axis(project: Path, run_cli: Cli) -> None
 
     model.graph.initializer.append(numpy_helper.from_array(np.array([1, 8], "int64"), "baked"))
     onnx.save(model, project / "model.onnx")
-    _target(project, "tensorrt", "[targets.ci]", 'backend = "onnxruntime"', 'stands_in_for = ["board"]')
+    _target(project, "nowhere", "[targets.ci]", 'backend = "onnxruntime"', 'stands_in_for = ["board"]')
     done = run_cli("build", "--target", "ci", cwd=project)
     assert done.returncode == 3, done.stdout + done.stderr
     assert "batch" in done.stderr

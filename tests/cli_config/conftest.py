@@ -69,6 +69,7 @@ def targets_file(project: Path) -> Path:
             [targets.board]
             description = "the board"
             extends = "@nvidia/jetson-nano"
+            backend = "nowhere"
             recipe = "int8"
             [targets.board.budget]
             size = "20MiB"

@@ -17,7 +17,7 @@ def test_list(edgetool, targets_file: Path) -> None:
     done = edgetool("targets", "list")
     assert done.exit_code == 0
     board, ci = done.out.splitlines()[1:]
-    assert board.split() == ["board", "tensorrt", "(not", "installed)", "int8", "@nvidia/jetson-nano", "the", "board"]
+    assert board.split() == ["board", "nowhere", "(not", "installed)", "int8", "@nvidia/jetson-nano", "the", "board"]
     assert ci.split() == ["ci", "onnxruntime", "-", "-"]
     rows = edgetool("targets", "list", "--json").result["targets"]
     assert [(row["name"], row["installed"]) for row in rows] == [("board", False), ("ci", True)]
@@ -38,11 +38,11 @@ def test_show_origin(edgetool, targets_file: Path) -> None:
     lines = {line.split(" = ")[0]: line.rpartition("# ")[2] for line in done.out.splitlines() if " = " in line}
     assert lines["description"] == "targets.toml:5"
     assert lines["sm"] == "@nvidia/jetson-nano"
-    assert lines["size"] == "targets.toml:9"
+    assert lines["size"] == "targets.toml:10"
     assert lines["threads"] == "--set targets.board.threads"
     assert lines["unverified"] == "default"
     origins = edgetool("targets", "show", "board", "--origin", "--json").result["origins"]
-    assert origins["budget.size"] == "targets.toml:9"
+    assert origins["budget.size"] == "targets.toml:10"
     assert origins["builder.timeout"] == "default"
 
 
@@ -65,8 +65,8 @@ def test_validate_checks_the_options_of_plugins(edgetool, targets_file: Path) ->
     assert done.exit_code == 2
     assert [(row["code"], row["line"], row["key"]) for row in done.events[:-1]] == [
         ("unknown-pass", 3, "recipes.int8.passes.1.use"),
-        ("unknown-key", 14, "targets.ci.onnxruntime.spining"),
-        ("invalid-value", 15, "targets.ci.onnxruntime.format"),
+        ("unknown-key", 15, "targets.ci.onnxruntime.spining"),
+        ("invalid-value", 16, "targets.ci.onnxruntime.format"),
     ]
     assert [row["hint"] for row in done.events[:-1]] == [
         "did you mean quantize-static?",
@@ -81,7 +81,7 @@ def test_validate_shows_warnings_and_passes(edgetool, targets_file: Path) -> Non
     targets_file.write_text(targets_file.read_text() + '[targets.ci.openvino]\ndevice = "CPU"\n')
     done = edgetool("targets", "validate")
     assert done.exit_code == 0
-    assert done.out.startswith("warning: targets.toml:15 [targets.ci] openvino: no effect")
+    assert done.out.startswith("warning: targets.toml:16 [targets.ci] openvino: no effect")
 
 
 def test_without_a_file(edgetool) -> None:
@@ -116,11 +116,11 @@ def test_our_own_targets_file_is_right() -> None:
         [sys.executable, "-m", "edgetool", "targets", "validate"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "6 targets" in done.stdout
+    assert "7 targets" in done.stdout
     assert "warning" not in done.stdout
 
 
-@pytest.mark.parametrize("number", ["jetson", "rtx-ada", "intel-cpu", "intel-fpga", "ort", "ci"])
+@pytest.mark.parametrize("number", ["jetson", "jetson-int8", "rtx-ada", "intel-cpu", "intel-fpga", "ort", "ci"])
 def test_our_own_targets(edgetool, number: str) -> None:
     target = edgetool("targets", "show", number, "--file", str(ROOT / "targets.toml"), "--json").result["target"]
     assert target["description"]

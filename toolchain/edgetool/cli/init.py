@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -113,7 +114,7 @@ def _read(model: str, path: Path) -> tuple[str, Signature | None]:
 
 
 def _targets(wanted: list[str], plugins: Plugins) -> tuple[DraftTarget, ...]:
-    """One target each, and a stand-in for CI where a backend is not installed here."""
+    """One target each, and a stand-in for CI where a board's engine cannot run here."""
     from edgetool import catalog
     from edgetool.config.draft import DraftTarget
     from edgetool.config.mistakes import one_of
@@ -137,20 +138,23 @@ def _targets(wanted: list[str], plugins: Plugins) -> tuple[DraftTarget, ...]:
             hint = f"name it otherwise: --target OTHER={what}"
             raise ConfigError("invalid-name", f"{row.name!r} is taken or no name", where=f"--target {text}", hint=hint)
         targets.append(row)
-    absent = [row for row in targets if row.extends and _backend_of(row.extends) not in plugins.backends]
+    absent = next((row for row in targets if row.extends and not _runs_here(row.extends, plugins)), None)
     if absent and not any(row.name == "ci" for row in targets):
-        targets.append(DraftTarget("ci", extends=_DEFAULT_BOARD, stands_in_for=absent[0].name))
+        targets.append(DraftTarget("ci", extends=_DEFAULT_BOARD, stands_in_for=absent.name))
     return tuple(targets)
 
 
-def _backend_of(board: str) -> str | None:
-    """The backend that a board, or the one it extends, is built by."""
-    from edgetool import catalog
+def _runs_here(board: str, plugins: Plugins) -> bool:
+    """Whether an engine for this board of the catalogue can be built and run on this machine."""
+    from edgetool.config.load import load
+    from edgetool.engine.plan import plan_backend
 
-    tree = catalog.find_board(board)
-    if tree is None or "backend" in tree.values:
-        return str(tree.values["backend"]) if tree else None
-    return _backend_of(str(tree.values.get("extends", "")))
+    with tempfile.TemporaryDirectory(prefix="edgetool-") as folder:
+        path = Path(folder) / "board.toml"
+        path.write_text(f'schema = 1\n[targets.board]\nextends = "{board}"\n', encoding="utf-8")
+        target = load(path, known_backends=plugins.backends).target("board")
+    planned = plan_backend(target, target.backend, plugins, where=board)
+    return planned.availability is not None and planned.availability.can_build and planned.availability.can_run
 
 
 def _write(path: Path, text: str, plugins: Plugins) -> None:

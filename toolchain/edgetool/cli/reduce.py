@@ -53,7 +53,7 @@ def reduce(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find the smallest part of MODEL that fails like the whole, for a bug report.
+    """Find the smallest part of MODEL that fails like the whole.
 
     The target's passes are applied as in a build; then its backend is asked about ever smaller parts, in a process of
     its own: for its verdict, for an engine and, where engines run here, for one inference. Crashes count as failures.

@@ -89,9 +89,7 @@ def _manifest(attempt: Attempt) -> Manifest:
         name=plan.name,
         version=plan.version,
         created=None,
-        target=TargetRecord(
-            target.name, dict(target.facts), compatibility_key(engine.backend.name, version, _hardware(plan, engine))
-        ),
+        target=TargetRecord(target.name, dict(target.facts), _compatibility(plan, engine, version)),
         runtime=RuntimeRecord(engine.backend.name, version, dict(engine.facts)),
         backend=StepRecord(engine.backend.name, dict(engine.backend.options), facts=_builder(availability)),
         entry=f"{MODEL_FOLDER}/{engine.entry}",
@@ -117,6 +115,12 @@ def _manifest(attempt: Attempt) -> Manifest:
         stands_in_for=target.stands_in_for,
         fallback=tuple(FallbackRecord(row.backend, row.code, row.reason) for row in candidate.refused),
     )
+
+
+def _compatibility(plan: BuildPlan, engine: BuiltEngine, version: str | None) -> str:
+    """Of the product that loads the engine, where a backend builds for more than one."""
+    product = str(engine.facts.get("product", engine.backend.name))
+    return compatibility_key(product, version, _hardware(plan, engine))
 
 
 def _hardware(plan: BuildPlan, engine: BuiltEngine) -> Facts:

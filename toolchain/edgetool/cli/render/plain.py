@@ -47,7 +47,7 @@ def line(event: Event) -> str | None:
         case CandidateStarted(target, candidate, steps):
             return f"{target}: candidate {candidate}: {' > '.join(steps)}"
         case StepProgress(target, step, done, total, what):
-            return f"{target}: {step}: {done} of {total} {what}"
+            return f"{target}: {step}: {done}{f' of {total}' if total else ''} {what}"
         case StepNote(target, step, text):
             return f"{target}: {step}: {text}"
         case StepFinished(target, step, seconds, cached, summary):

@@ -49,7 +49,8 @@ def live() -> Iterator[Listener]:
             case StepStarted(target, step) if target in bars:
                 progress.reset(bars[target], description=step, target=target, count="", total=None)
             case StepProgress(target, _, done, total, what) if target in bars:
-                progress.update(bars[target], completed=done, total=total, count=f"{done}/{total} {what}")
+                count = f"{done}/{total} {what}" if total else f"{done} {what}"
+                progress.update(bars[target], completed=done, total=total or None, count=count)
             case CandidateStarted() | StepFinished() | StepNote():
                 progress.console.print(Text(line(event) or "", style="dim"))
             case Warned():
