@@ -8,10 +8,10 @@ from pathlib import Path
 
 from edgetool.artifact import Engine, Facts, JsonValue, Lowering, Model
 from edgetool.graph import files, load
+from edgetool.graph.precision import declared_precision
 from edgetool_onnxruntime.lowering import lower
 from edgetool_onnxruntime.options import OnnxRuntimeOptions
 from edgetool_onnxruntime.ort_format import write_ort
-from edgetool_onnxruntime.precision import declared_precision
 from edgetool_onnxruntime.runtime import load_runtime
 from edgetool_onnxruntime.target_cpu import is_x86
 

@@ -12,9 +12,9 @@ from edgetool.backends.base import Evidence, NodeEvidence
 from edgetool.errors import ModelError
 from edgetool.graph import node_label
 from edgetool.graph.element import ELEMENTS
+from edgetool.graph.precision import is_integer_kernel
 from edgetool_onnxruntime.lowering import unfused_in
 from edgetool_onnxruntime.options import OnnxRuntimeOptions, device_of
-from edgetool_onnxruntime.precision import is_integer_kernel
 from edgetool_onnxruntime.session import CPU, RECORD_ASSIGNMENT, assigned_providers, open_session
 
 if TYPE_CHECKING:

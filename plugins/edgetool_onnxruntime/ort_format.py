@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetool.graph import files, node_label
+from edgetool.graph.precision import declared_precision
 from edgetool.problem import Problem
 from edgetool_onnxruntime.options import OnnxRuntimeOptions
 from edgetool_onnxruntime.ort_canonical import canonicalize
-from edgetool_onnxruntime.precision import declared_precision
 from edgetool_onnxruntime.runtime import load_format_tools
 from edgetool_onnxruntime.session import open_session
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetool.artifact import Lowering, Model
+from edgetool.graph.precision import declared_precision
 from edgetool_tensorrt.options import TensorRtOptions
-from edgetool_tensorrt.precision import declared_precision
 from edgetool_tensorrt.profiles import profiles_of
 from edgetool_tensorrt.trtexec import BuildSettings, require_safe
 from edgetool_tensorrt.version import Version

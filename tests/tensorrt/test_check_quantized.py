@@ -220,4 +220,6 @@ def test_computed_weights_and_results_for_nobody(tmp_path: Path) -> None:
 def test_our_own_form_is_taken_by_all(tmp_path: Path) -> None:
     model = tiny_int8_cnn(tmp_path)
     assert judge(model).problems == ()
-    assert judge(model, kind="rtx", version="1.7.1", facts={"sm": 86}).problems == ()
+    (only,) = judge(model, kind="rtx", version="1.7.1", facts={"sm": 86}).problems
+    assert only.severity == "warn"
+    assert "larger engine" in only.reason

@@ -155,7 +155,7 @@ class Subject:
     @cached_property
     def is_int8(self) -> bool:
         """Whether it computes in int8."""
-        from edgetool_tensorrt.precision import declared_precision
+        from edgetool.graph.precision import declared_precision
 
         return declared_precision(self.proto) == "int8"
 

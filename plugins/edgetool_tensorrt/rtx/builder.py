@@ -11,10 +11,10 @@ from edgetool.context import BuildContext
 from edgetool.disk import written_aside
 from edgetool.errors import ConfigError, UnavailableError
 from edgetool.graph import load
+from edgetool.graph.precision import declared_precision
 from edgetool_tensorrt.listeners import make_monitor, make_writer
 from edgetool_tensorrt.options import TensorRtOptions
 from edgetool_tensorrt.plan_file import read_header, require_whole
-from edgetool_tensorrt.precision import declared_precision
 from edgetool_tensorrt.profiles import Profile, profiles_of
 from edgetool_tensorrt.rejections import rejections
 from edgetool_tensorrt.rtx.capability import of, wanted
