@@ -41,13 +41,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     absent = []
     for item in items:
         for marker, reason in HARDWARE.items():
-            if item.get_closest_marker(marker) and os.environ.get(f"EDGETOOL_TEST_{marker.upper()}") != "1":
+            if item.get_closest_marker(marker) and not _is_here(marker):
                 config.stash[NOT_RUN].append(f"NOT RUN: {item.nodeid}: {reason}")
                 absent.append(item)
                 break
     if absent:
         items[:] = [item for item in items if item not in absent]
         config.hook.pytest_deselected(items=absent)
+
+
+def _is_here(marker: str) -> bool:
+    """Whether somebody says that the hardware is there; a board is said to be by its host's name."""
+    said = os.environ.get(f"EDGETOOL_TEST_{marker.upper()}") == "1"
+    return said or (marker == "jetson" and "EDGETOOL_JETSON" in os.environ)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
