@@ -18,7 +18,8 @@ from edgetool_openvino.lowering import declared_precision
 from edgetool_openvino.options import OpenVinoOptions
 from edgetool_openvino.refusal import write_error
 from edgetool_openvino.runtime import load_runtime
-from edgetool_openvino.session import DYNAMIC_GROUP, precision_name, stream_count
+from edgetool_openvino.session import precision_name, stream_count
+from edgetool_openvino.weight_groups import activation_group
 
 _IR = "model.xml"
 _WEIGHTS = "model.bin"
@@ -42,7 +43,7 @@ def write_engine(model: Model, directory: Path, options: OpenVinoOptions, contex
         scratch = Path(folder)
         network, lowerings = convert(model, scratch)
         signature = served_signature(network, model.signature)
-        made = _facts(options)
+        made = _facts(options, network)
         _write_ir(network, scratch / _IR, compress=options.compress_to_fp16)
         files = [_WEIGHTS, _IR]
         if options.artifact == "blob":
@@ -91,7 +92,7 @@ def _compression(options: OpenVinoOptions) -> tuple[Lowering, ...]:
     return (Lowering("weights-to-float16", "float weights are stored in half precision and widened when loaded", 1),)
 
 
-def _facts(options: OpenVinoOptions) -> dict[str, JsonValue]:
+def _facts(options: OpenVinoOptions, network: Any) -> dict[str, JsonValue]:
     """What was pinned; threads are left out because whoever opens the engine chooses them."""
     facts: dict[str, JsonValue] = {
         "runtime": "openvino",
@@ -102,7 +103,7 @@ def _facts(options: OpenVinoOptions) -> dict[str, JsonValue]:
         "performance_hint": options.performance_hint,
         "num_streams": stream_count(options),
         "pin_threads": options.pin_threads,
-        "dynamic_quantization_group": DYNAMIC_GROUP,
+        "dynamic_quantization_group": activation_group(network),
         "weights": "float16" if options.compress_to_fp16 else "as the model has them",
     }
     if options.stand_in is not None:
