@@ -80,7 +80,7 @@ def write_bundle(destination: Path, contents: Contents) -> Written:
         IntegrityError: a file of the engine changed meanwhile.
         HostError: disk full, permission denied.
     """
-    _refuse_to_overwrite(destination)
+    refuse_to_overwrite(destination)
     with host_errors(contents.engine):
         parts = sorted(_parts(contents), key=lambda part: part.record.path)
     manifest = replace(contents.manifest, created=_created(), files=tuple(part.record for part in parts))
@@ -177,7 +177,8 @@ def _is_there(destination: Path, digest: str) -> bool:
     return (destination / MANIFEST).is_file() and verify(destination).content_digest == digest
 
 
-def _refuse_to_overwrite(destination: Path) -> None:
+def refuse_to_overwrite(destination: Path) -> None:
+    """Only bundles and empty folders make room for a bundle. Raises ConfigError."""
     is_bundle = (destination / MANIFEST).is_file() and not destination.is_symlink()
     is_empty_folder = destination.is_dir() and not any(destination.iterdir())
     if (destination.is_symlink() or destination.exists()) and not (is_bundle or is_empty_folder):

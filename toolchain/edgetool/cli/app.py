@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from edgetool.cli.archive import archive, unpack
 from edgetool.cli.bench import bench
 from edgetool.cli.blame import blame
 from edgetool.cli.build import build
@@ -57,6 +58,8 @@ app.command("reduce", rich_help_panel=_MODELS)(reduce)
 app.command("validate", rich_help_panel=_BUNDLES)(validate)
 app.command("bench", rich_help_panel=_BUNDLES)(bench)
 app.command("verify", rich_help_panel=_BUNDLES)(verify)
+app.command("archive", rich_help_panel=_BUNDLES)(archive)
+app.command("unpack", rich_help_panel=_BUNDLES)(unpack)
 app.command("plugins", rich_help_panel=_ITSELF)(plugins)
 app.add_typer(cache, name="cache", rich_help_panel=_ITSELF)
 app.command("explain", rich_help_panel=_ITSELF)(explain)
