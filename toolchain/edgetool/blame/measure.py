@@ -44,7 +44,7 @@ def blame(
         original, compressed: of one opset; tensors of one name mean the same thing.
         samples: name -> array, one entry an inference.
         open_reference: runs both.
-        worst: how many layers to look at closely.
+        worst: how many layers to look at closely; with none the ranking is all that is wanted, and causes are not told.
         progress: told after each inference.
     """
     shared = shared_tensors(original, compressed)
@@ -57,7 +57,7 @@ def blame(
             "compressed": opened(with_outputs(compressed, shared)),
             "alone": opened(alone(compressed, shared, quantized_activations=True)),
         }
-        if quantized:
+        if quantized and worst:
             runs["weights_only"] = opened(alone(compressed, shared, quantized_activations=False))
         sums, outputs = _run_all(runs, samples, shared, original, progress)
     rows = [_row(layer, sums) for layer in layers]

@@ -36,7 +36,7 @@ from edgetool.importers.base import Importer, ImportRequest, Source
 from edgetool.passes.base import Pass
 from edgetool.plugin.loading import load_object
 from edgetool.reduce.seams import SeamsTask, run_seams
-from edgetool.search.task import LayersTask, TryTask, run_layers, run_try
+from edgetool.search.task import ExpectTask, LayersTask, TryTask, run_expect, run_layers, run_try
 from edgetool.signature import Signature
 
 
@@ -275,6 +275,7 @@ TASKS: Mapping[str, Handler] = {
     "bench": handler(BenchTask, run_bench),
     "seams": handler(SeamsTask, run_seams),
     "blame": handler(BlameTask, run_blame),
+    "expect": handler(ExpectTask, run_expect),
     "layers": handler(LayersTask, run_layers),
     "try": handler(TryTask, run_try),
 }

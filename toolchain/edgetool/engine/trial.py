@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from edgetool.config.schema import BudgetTable
 from edgetool.engine.desk import EngineFile, Result, Talk
@@ -98,25 +98,6 @@ class GoldenTask:
     fixed_inputs: dict[str, Any] = field(default_factory=dict)
 
 
-class PairTask(Protocol):
-    """A task that has an engine and the reference open at once; see `ValidateTask` for its fields."""
-
-    @property
-    def engine(self) -> EngineFile: ...
-    @property
-    def reference(self) -> ModelFile: ...
-    @property
-    def log(self) -> Path: ...
-    @property
-    def seconds(self) -> float: ...
-    @property
-    def fixed_inputs(self) -> dict[str, Any]: ...
-    @property
-    def python(self) -> str | None: ...
-    @property
-    def memory(self) -> int | None: ...
-
-
 class CompletedRunner(Runner):
     """The reference of a specialised engine: it still has the inputs that were fixed, and gets their values here."""
 
@@ -143,7 +124,7 @@ class CompletedRunner(Runner):
 
 
 @contextmanager
-def open_pair(task: PairTask) -> Iterator[tuple[RemoteRunner, CompletedRunner]]:
+def open_pair(task: ValidateTask | MeasureTask) -> Iterator[tuple[RemoteRunner, CompletedRunner]]:
     """The engine in a child and the reference in this process."""
     group = Children()
     limits = Limits(task.seconds, task.memory)
@@ -276,7 +257,7 @@ def run_self_test(task: SelfTestTask, talk: Talk) -> Result:
     from edgetool.validate.latency import timing
 
     rows = []
-    with _opened(task.engine, task.log, task.seconds) as engine:
+    with open_engine(task.engine, task.log, task.seconds) as engine:
         for case in read_golden(task.golden):
             outputs = engine.infer(case.inputs)
             for name, wanted in case.outputs.items():
@@ -295,8 +276,8 @@ def run_bench(task: BenchTask, talk: Talk) -> Result:
 
     feeds = read_golden_inputs(task.golden)
     with (
-        _opened(task.engine, task.logs[0], task.seconds) as engine,
-        _opened(task.against, task.logs[1], task.seconds) as against,
+        open_engine(task.engine, task.logs[0], task.seconds) as engine,
+        open_engine(task.against, task.logs[1], task.seconds) as against,
     ):
         if engine.elsewhere is None and against.elsewhere is None:
             latency = measure(engine, against, feeds, seconds=task.latency_time)
@@ -311,11 +292,14 @@ def run_bench(task: BenchTask, talk: Talk) -> Result:
 
 
 @contextmanager
-def _opened(file: EngineFile, log: Path, seconds: float) -> Iterator[RemoteRunner]:
+def open_engine(
+    file: EngineFile, log: Path, seconds: float, *, memory: int | None = None, python: str | None = None
+) -> Iterator[RemoteRunner]:
+    """An engine alone, in a child."""
     group = Children()
     with (
         tempfile.TemporaryDirectory(prefix="edgetool-engine-") as folder,
-        group.start(log=log, limits=Limits(seconds)) as child,
+        group.start(log=log, limits=Limits(seconds, memory), python=python) as child,
         RemoteRunner(child, file, Path(folder)) as runner,
     ):
         yield runner

@@ -26,6 +26,7 @@ class Start:
         options: that differ from its defaults.
         serves: the objectives that it can gain anything for.
         fact: of the target, which rules it out where it is false.
+        known: it is ruled out where nothing is known of that fact, too.
         then: a pass that follows it; the same of its own is tried besides.
     """
 
@@ -33,6 +34,7 @@ class Start:
     options: Mapping[str, Any] = field(default_factory=dict)
     serves: tuple[Objective, ...] = ALL
     fact: str | None = None
+    known: bool = False
     then: str | None = None
 
 
@@ -56,7 +58,8 @@ class Tweak:
 STARTS = (
     Start("quantize-static", fact="int8"),
     Start("quantize-dynamic", fact="int8"),
-    Start("cast-fp16", fact="fp16"),
+    Start("cast-fp16", fact="fp16", serves=("latency",), known=True),
+    Start("cast-fp16", serves=STORAGE),
     Start("nncf-quantize", fact="int8"),
     Start("quantize-weights", serves=STORAGE),
     Start("low-rank"),

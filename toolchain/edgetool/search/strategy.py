@@ -172,5 +172,6 @@ def offered(objective: Objective, facts: Facts, passes: Collection[str]) -> Iter
     """The rows that make sense for the objective, on this target, with what is installed."""
     for row in STARTS:
         installed = row.use in passes and (row.then is None or row.then in passes)
-        if installed and objective in row.serves and not (row.fact and facts.get(row.fact) is False):
+        known = facts.get(row.fact, not row.known) if row.fact else True
+        if installed and objective in row.serves and known:
             yield row

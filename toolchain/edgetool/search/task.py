@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgetool.engine.desk import EngineFile, Result, Talk
 from edgetool.engine.reference import open_reference
 from edgetool.engine.requests import DataRequest, ModelFile, request_json
 from edgetool.engine.samples import open_data
-from edgetool.engine.trial import golden_feeds, open_pair
-from edgetool.runner import Runner
+from edgetool.engine.tensors import Header, read_tensors, write_tensors
+from edgetool.engine.trial import CompletedRunner, golden_feeds, open_engine
+from edgetool.runner import Feeds, Runner
+from edgetool.signature import Signature
 from edgetool.validate.compare import check_labels
 from edgetool.validate.comparison import Comparison, Score, Trial
 from edgetool.validate.data import Dataset
@@ -22,6 +23,41 @@ from edgetool.validate.difference import DifferenceSum
 from edgetool.validate.metrics import Metric, open_metric
 from edgetool.validate.outputs import KeptOutputs, kept_outputs
 from edgetool.validate.pair import Pair
+
+if TYPE_CHECKING:
+    import numpy as np
+
+STORED_BYTES = 512 << 20
+"""What the reference's outputs may take on disk; samples beyond that are run again for each recipe."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectTask:
+    """Run the reference once for all recipes, and keep its outputs.
+
+    Attributes:
+        reference: the float model.
+        signature: of the engines to compare with, which decides how samples are laid out.
+        directory: where the outputs go.
+        places: positions of the samples to run.
+        fixed_inputs: values of inputs that the engines no longer have.
+    """
+
+    reference: ModelFile
+    signature: Signature
+    directory: Path
+    evaluation: DataRequest
+    places: tuple[int, ...]
+    threads: int
+    fixed_inputs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Where the reference's outputs are: folder, and what each file in it holds, by position of the sample."""
+
+    directory: Path
+    headers: dict[int, Header]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +67,7 @@ class TryTask:
     Attributes:
         engine: what was built.
         reference: the float model.
+        expected: its outputs.
         directory: where golden inputs for the measurement go.
         evaluation: the user's samples.
         parts: positions of the samples of each part; others are not run.
@@ -44,6 +81,7 @@ class TryTask:
 
     engine: EngineFile
     reference: ModelFile
+    expected: Expected
     directory: Path
     evaluation: DataRequest
     parts: tuple[tuple[int, ...], ...]
@@ -91,7 +129,7 @@ def run_layers(task: LayersTask, talk: Talk) -> Result:
     found = blame(
         convert_opset(original, opset, where=str(task.original.path)),
         convert_opset(compressed, opset, where=str(task.compressed.path)),
-        list(itertools.islice(data, task.samples)),
+        list(_first(data, task.samples)),
         open_reference=lambda path: open_reference(path, task.threads),
         worst=0,
         progress=talk.progress,
@@ -106,6 +144,65 @@ def run_layers(task: LayersTask, talk: Talk) -> Result:
     }
 
 
+def _first(data: Dataset, rows: int) -> Iterator[Feeds]:
+    """Feeds until so many samples are in them: a feed may be a batch."""
+    for feeds in data:
+        yield feeds
+        rows -= max((array.shape[0] for array in feeds.values() if array.ndim), default=1)
+        if rows <= 0:
+            return
+
+
+class StoredReference(Runner):
+    """The reference's outputs from disk; the reference itself where those of a sample were not kept.
+
+    Attributes:
+        place: of the sample that the next call of `infer` is about.
+    """
+
+    def __init__(self, task: TryTask) -> None:
+        self.signature = task.reference.signature
+        self.place = 0
+        self._task = task
+        self._stack = ExitStack()
+        self._running: Runner | None = None
+
+    def infer(self, feeds: Feeds) -> dict[str, np.ndarray[Any, Any]]:
+        expected = self._task.expected
+        if self.place in expected.headers:
+            return read_tensors(expected.directory / str(self.place), expected.headers[self.place])
+        if self._running is None:
+            opened = self._stack.enter_context(open_reference(self._task.reference.path, self._task.engine.threads))
+            self._running = self._stack.enter_context(CompletedRunner(opened, self._task.fixed_inputs))
+        return self._running.infer(feeds)
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def run_expect(task: ExpectTask, talk: Talk) -> Result:
+    """One file a sample, until they take too much room."""
+    data = open_data(task.evaluation, task.signature, talk.desk, fixed=task.fixed_inputs)
+    wanted = frozenset(task.places)
+    headers: dict[str, Header] = {}
+    room = STORED_BYTES
+    with (
+        open_reference(task.reference.path, task.threads) as opened,
+        CompletedRunner(opened, task.fixed_inputs) as reference,
+    ):
+        pair = Pair(reference, reference)
+        for place, sample in enumerate(data.samples()):
+            if place not in wanted:
+                continue
+            outputs = pair.run_reference(sample.feeds, sample.origin)
+            room -= sum(array.nbytes for array in outputs.values())
+            if room < 0:
+                break
+            headers[str(place)] = write_tensors(task.directory / str(place), outputs)
+            talk.progress(len(headers), len(wanted), "samples")
+    return {"headers": headers}
+
+
 def run_try(task: TryTask, talk: Talk) -> Result:
     """Run both once on every sample; then each group is judged from what was kept."""
     from edgetool.bundle.golden import write_golden
@@ -113,7 +210,10 @@ def run_try(task: TryTask, talk: Talk) -> Result:
     signature = task.engine.signature
     data = open_data(task.evaluation, signature, talk.desk, fixed=task.fixed_inputs)
     metric = open_metric(task.metric, root=task.root) if task.metric else None
-    with open_pair(task) as (engine, reference):
+    with (
+        open_engine(task.engine, task.log, task.seconds, memory=task.memory, python=task.python) as engine,
+        StoredReference(task) as reference,
+    ):
         comparisons = _compare(task, reference, engine, data, metric, talk)
         golden = golden_feeds(signature, data)
         write_golden(task.directory, golden, {})
@@ -134,7 +234,7 @@ class _Kept:
 
 
 def _compare(
-    task: TryTask, reference: Runner, engine: Runner, data: Dataset, metric: Metric | None, talk: Talk
+    task: TryTask, reference: StoredReference, engine: Runner, data: Dataset, metric: Metric | None, talk: Talk
 ) -> dict[str, Comparison]:
     if metric is not None:
         check_labels(metric, data)
@@ -147,6 +247,7 @@ def _compare(
             part = part_of.get(place)
             if part is None:
                 continue
+            reference.place = place
             expected = pair.run_reference(sample.feeds, sample.origin)
             found = pair.compare(
                 sample.feeds, expected, sums[part], group="evaluation", where=sample.origin, values=True
@@ -159,7 +260,7 @@ def _compare(
                 kept.engine.append(found)
                 kept.labels.append(sample.label)
             talk.progress(len(kept.parts), len(part_of), "samples")
-        scores = _scores(metric, kept, task.groups) if metric is not None and len(kept.parts) == len(part_of) else {}
+        scores = _scores(metric, kept, task.groups) if metric is not None and pair.sound else {}
     return {
         name: _comparison(task, data, pair, [sums[part] for part in parts], scores.get(name))
         for name, parts in task.groups.items()

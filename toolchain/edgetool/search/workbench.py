@@ -37,7 +37,7 @@ from edgetool.search.journal import Journal, Noted
 from edgetool.search.point import Point, Trial
 from edgetool.search.recipe import Recipe, Step
 from edgetool.search.split import Split, split
-from edgetool.search.task import LayersTask, TryTask
+from edgetool.search.task import Expected, ExpectTask, LayersTask, TryTask
 from edgetool.validate.budgets import Measured
 from edgetool.validate.comparison import Comparison
 
@@ -251,7 +251,8 @@ class Workbench:
         prepared = apply_recipe(plan, self._imported, stepper, threads=threads)
         candidate = make_engine(plan, self._backend, prepared, (), stepper, self._services.plugins, threads=threads)
         engine = candidate.engine
-        entry = stepper.run(self._trying(plan, candidate, stepper))
+        expected = self._expected(candidate, stepper)
+        entry = stepper.run(self._trying(plan, candidate, expected, stepper))
         kind = pydantic.TypeAdapter(dict[str, Comparison])
         comparisons = kind.validate_python(entry.result["comparisons"])
         size = sum(path.stat().st_size for path in engine.directory.rglob("*") if path.is_file())
@@ -269,7 +270,36 @@ class Workbench:
             ),
         )
 
-    def _trying(self, plan: BuildPlan, candidate: Candidate, stepper: Stepper) -> StepRequest:
+    def _expected(self, candidate: Candidate, stepper: Stepper) -> Expected:
+        """What the reference makes of the samples: once for all engines that take them alike."""
+        prepared, signature = candidate.prepared, candidate.engine.signature
+        places = tuple(sorted(place for part in self.split.parts for place in part))
+        entry = stepper.run(
+            StepRequest(
+                name="reference",
+                task="expect",
+                parts={
+                    "reference": prepared.reference.digest,
+                    "inputs": [spec.to_json() for spec in signature.inputs],
+                    "evaluation": self._data.digest,
+                    "places": list(places),
+                    "fixed_inputs": dict(prepared.fixed_inputs),
+                },
+                make=lambda folder: ExpectTask(
+                    reference=prepared.reference.file(),
+                    signature=signature,
+                    directory=folder,
+                    evaluation=self._data.request,
+                    places=places,
+                    threads=self._threads,
+                    fixed_inputs=dict(prepared.fixed_inputs),
+                ),
+            )
+        )
+        headers = {int(place): header for place, header in entry.result["headers"].items()}
+        return Expected(entry.directory, headers)
+
+    def _trying(self, plan: BuildPlan, candidate: Candidate, expected: Expected, stepper: Stepper) -> StepRequest:
         engine, prepared, data = candidate.engine, candidate.prepared, self._data
         file = engine_file(plan, engine, threads=self._threads)
         builder = plan.target.builder
@@ -293,6 +323,7 @@ class Workbench:
             make=lambda folder: TryTask(
                 engine=file,
                 reference=prepared.reference.file(),
+                expected=expected,
                 directory=folder,
                 evaluation=data.request,
                 parts=self.split.parts,
