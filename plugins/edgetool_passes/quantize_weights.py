@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from edgetool_passes.weight_only.preparation import Prepared
     from edgetool_passes.weight_only.work import Done
 
+_INLINE = 256 << 20
+"""Bytes of weights from which they are written beside the model: whoever checks or reads it need not hold them."""
 _LEARNING: tuple[Method, ...] = ("gptq", "awq")
 
 
@@ -133,7 +135,7 @@ class QuantizeWeights(Pass[QuantizeWeightsOptions]):
         with tempfile.TemporaryDirectory(prefix=".integers-", dir=workdir) as scratch:
             done = self._quantize(prepared, Path(scratch), context, where=model.path)
             declare_output_shapes(prepared.model, shapes)
-            save_ir(prepared.model, target)
+            save_ir(prepared.model, target, inline_limit=_INLINE)
         check_proto(target, where=str(model.path))
         opset: JsonValue = {"from": prepared.opset, "to": max(prepared.opset, prepared.sites.opset)}
         return PassResult(

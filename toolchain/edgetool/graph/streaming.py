@@ -56,8 +56,13 @@ def as_ir(proto: onnx.ModelProto, folder: Path, *, where: str) -> ir.Model:
     return model
 
 
-def save_ir(model: ir.Model, path: Path) -> None:
+def save_ir(model: ir.Model, path: Path, *, inline_limit: int = INLINE_LIMIT) -> None:
     """Write a model, as `edgetool.graph.save` does; lazy tensors are computed one at a time.
+
+    Args:
+        model: it.
+        path: the .onnx file to write.
+        inline_limit: bytes of weights up to which they go into that file, which readers hold whole in memory.
 
     Raises:
         HostError: disk full, or no permission.
@@ -65,7 +70,7 @@ def save_ir(model: ir.Model, path: Path) -> None:
     import onnx_ir as ir
     import onnx_ir.external_data
 
-    if stored_bytes(model) > INLINE_LIMIT:
+    if stored_bytes(model) > inline_limit:
         data = path.name + ".data"
         with private_folder(path) as folder:
             ir.save(
