@@ -121,6 +121,7 @@ def test_the_device_builds_runs_and_is_never_taken_for_the_real_one(project: Pat
     assert "sm=86" in manifest["target"]["compatibility"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("standin")
 def test_a_second_build_is_a_cache_hit_until_the_device_changes(project: Path, run_cli: Cli, standin: StandIn) -> None:
     assert run_cli("build", "--target", "jetson-standin", cwd=project).returncode == 9
@@ -151,17 +152,16 @@ def test_a_device_that_is_not_as_described_is_refused_before_anything_is_copied(
 @pytest.mark.parametrize(
     ("faults", "exit_code", "said"),
     [
-        ({"perturb": 0.5}, 4, "cosine"),
-        ({"nan": True}, 4, "NaN"),
-        ({"truncate_outputs": True}, 4, "outputs"),
-        ({"drop_output": True}, 4, "y"),
-        ({"truncate_engine": True}, 7, "truncated"),
-        ({"engine_tag": "abcd"}, 3, "engine"),
-        ({"out_of_memory": True}, 10, "memory"),
-        ({"die": True}, 5, "trtexec"),
-        ({"disk_full": True}, 10, "free space"),
+        pytest.param({"perturb": 0.5}, 4, "cosine", marks=pytest.mark.slow, id="perturb"),
+        pytest.param({"nan": True}, 4, "NaN", marks=pytest.mark.slow, id="nan"),
+        pytest.param({"truncate_outputs": True}, 4, "outputs", marks=pytest.mark.slow, id="truncate_outputs"),
+        pytest.param({"drop_output": True}, 4, "y", marks=pytest.mark.slow, id="drop_output"),
+        pytest.param({"truncate_engine": True}, 7, "truncated", id="truncate_engine"),
+        pytest.param({"engine_tag": "abcd"}, 3, "engine", marks=pytest.mark.slow, id="engine_tag"),
+        pytest.param({"out_of_memory": True}, 10, "memory", marks=pytest.mark.slow, id="out_of_memory"),
+        pytest.param({"die": True}, 5, "trtexec", marks=pytest.mark.slow, id="die"),
+        pytest.param({"disk_full": True}, 10, "free space", marks=pytest.mark.slow, id="disk_full"),
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_every_fault_of_the_device_ends_the_build(
     faults: dict[str, Any], exit_code: int, said: str, project: Path, run_cli: Cli, standin: StandIn
@@ -186,6 +186,7 @@ def test_an_unreachable_device(project: Path, run_cli: Cli) -> None:
     assert "host-unreachable" in done.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_what_the_device_does(project: Path, ssh_device: SshDevice, standin: StandIn) -> None:
     import os
     import signal
@@ -203,6 +204,7 @@ def test_ctrl_c_ends_what_the_device_does(project: Path, ssh_device: SshDevice, 
     assert not (project / "dist").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("standin")
 def test_a_kit_is_proven_later_on_the_device(project: Path, run_cli: Cli, standin: StandIn) -> None:
     built = run_cli("build", "--target", "kit", cwd=project)
@@ -218,6 +220,7 @@ def test_a_kit_is_proven_later_on_the_device(project: Path, run_cli: Cli, standi
     assert refused.returncode == 4, refused.stdout + refused.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("standin")
 def test_the_verdict_of_validate_names_the_stand_in(project: Path, run_cli: Cli) -> None:
     run_cli("build", "--target", "kit", cwd=project)

@@ -72,7 +72,7 @@ def test_probe_without_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     found = availability(TensorRtOptions(), ADA)
     assert found.can_build and not found.can_run
     assert found.why_not == "no RTX GPU here"
-    assert "edgetool validate BUNDLE" in (found.fix or "") and "--on ssh://" in (found.fix or "")
+    assert "edgetool validate BUNDLE" in (found.fix or "")
     assert found.device == {"capabilities": [89]}
     assert found.version == trt.__version__
 

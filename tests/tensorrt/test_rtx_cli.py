@@ -59,7 +59,7 @@ def test_builds_unverified_and_the_second_time_from_the_cache(project: Path, run
     first = run_cli("build", "--target", "ada", cwd=project, env=env)
     assert first.returncode == 9, first.stderr
     assert "unverified: built, but not run: no RTX GPU here" in first.stdout
-    assert "edgetool validate" in first.stdout and "--on ssh://" in first.stdout
+    assert "edgetool validate" in first.stdout
     assert "cuda" not in (first.stdout + first.stderr).lower()
     (plan,) = project.rglob("dist/**/engine.plan")
     assert read_header(plan).product == "tensorrt-rtx"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from edgetool.artifact import Model
-from edgetool.errors import DeviceError
+from edgetool.errors import BudgetError
 from edgetool.signature import Signature, TensorSpec
 from edgetool.testing.models import tiny_cnn, tiny_mlp
 from edgetool_tensorrt.layers import parse_layers
@@ -253,7 +253,7 @@ def test_spoiled_outputs(board: Board) -> None:
     for fault in ("truncate_outputs", "wrong_count", "drop_output"):
         board.device.set_faults(**{fault: True})
         assert board.run().status == 0, "trtexec does not notice"
-        with pytest.raises(DeviceError, match="unreadable"):
+        with pytest.raises(BudgetError, match="unreadable"):
             board.outputs()
 
 

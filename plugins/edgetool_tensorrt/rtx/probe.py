@@ -12,7 +12,7 @@ from edgetool_tensorrt.rtx.capability import OFFERED, wanted
 from edgetool_tensorrt.rtx.cards import Card, find_cards
 from edgetool_tensorrt.rtx.toolkit import INSTALL, MODULE, installed_version
 
-_ELSEWHERE = "run `edgetool validate BUNDLE` on the PC that has the GPU, or here with `--on ssh://HOST`"
+_ELSEWHERE = "copy the bundle to the PC that has the GPU and run `edgetool validate BUNDLE` there"
 
 
 def availability(options: TensorRtOptions, site: Site) -> Availability:

@@ -82,7 +82,7 @@ def open_engine(engine: Engine, options: TensorRtOptions, context: BuildContext)
             "no-gpu",
             f"the engine is for compute capability {' or '.join(map(str, served))}; here is {here}",
             where=str(engine.path),
-            hint="run `edgetool validate BUNDLE` on the PC that has the GPU, or here with `--on ssh://HOST`",
+            hint="copy the bundle to the PC that has the GPU and run `edgetool validate BUNDLE` there",
         )
     require_whole(read_header(engine.path), engine.path)
     trt = load_toolkit()
