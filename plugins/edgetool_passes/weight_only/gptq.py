@@ -26,6 +26,9 @@ class Compensation:
 
     Args:
         moments: float32 [columns, columns]: `sum x x^T` over the inputs `x` of the product.
+
+    Attributes:
+        factor: float32 [columns, columns], the upper Cholesky factor of the inverse of the damped moments.
     """
 
     def __init__(self, moments: Array) -> None:
@@ -37,7 +40,7 @@ class Compensation:
         step = _DAMPING * float(diagonal.mean()) or 1.0
         damped[np.diag_indices_from(damped)] += np.where(unused, 1.0, 0.0) + step
         inverse = np.linalg.inv(damped)
-        self._factor: Array = np.linalg.cholesky((inverse + inverse.T) / 2).T.astype(np.float32)
+        self.factor: Array = np.linalg.cholesky((inverse + inverse.T) / 2).T.astype(np.float32)
 
     def quantize(self, matrix: Array, grain: Grain) -> Codes:
         """Find grids and integers.
@@ -66,10 +69,10 @@ class Compensation:
                         zero[:, part] = new_zero[:, 0]
                 one = _one_column(left[:, column], scale[:, part], None if zero is None else zero[:, part], grain)
                 integers[:, column] = one.integers[:, 0]
-                error = (left[:, column] - one.values()[:, 0]) / self._factor[column, column]
+                error = (left[:, column] - one.values()[:, 0]) / self.factor[column, column]
                 errors[:, column - start] = error
-                left[:, column:end] -= error[:, None] * self._factor[column, column:end]
-            left[:, end:] -= errors @ self._factor[start:end, end:]
+                left[:, column:end] -= error[:, None] * self.factor[column, column:end]
+            left[:, end:] -= errors @ self.factor[start:end, end:]
         return Codes(integers, scale, zero)
 
 
