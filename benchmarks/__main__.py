@@ -7,7 +7,7 @@ import importlib
 
 from benchmarks.timing import print_machine
 
-TOPICS = ("startup", "rebuild", "end_to_end", "rtx", "int8", "rtx_networks", "memory")
+TOPICS = ("startup", "rebuild", "end_to_end", "probe", "rtx", "int8", "rtx_networks", "memory")
 """Modules of this package with a `main()`, quickest first; `memory` last, because it ends with its exit code."""
 
 
