@@ -1,0 +1,113 @@
+"""Means and second moments of rows, summed over samples: all that least squares needs to know of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from edgetool.runner import Feeds
+from edgetool_passes.pruning.layer import Layer
+from edgetool_passes.pruning.observation import Observation, Tap
+from edgetool_passes.pruning.rows import input_rows
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
+
+    Array = np.ndarray[Any, Any]
+
+_FLOAT = 1  # onnx.TensorProto.FLOAT: what taps hand out
+WIDEST = 6144
+"""Rows longer than this are not looked at: their moments alone would take 300 MB."""
+_TELLING = 16
+"""Rows of one sample that count as independent."""
+_MEMORY = 1 << 29  # bytes of moments to collect in one run over the samples
+
+
+class Moments:
+    """Of the rows that a layer multiplies.
+
+    Attributes:
+        count: rows seen.
+        independent: rows that tell something new: of one sample, a few.
+    """
+
+    def __init__(self, layer: Layer) -> None:
+        import numpy as np
+
+        width = layer.width
+        self.layer = layer
+        self.count = 0
+        self.independent = 0
+        self._sum: Array = np.zeros((layer.groups, width))
+        self._products: Array = np.zeros((layer.groups, width, width))
+
+    def see(self, data: Array) -> None:
+        """Take in one value of the layer's first input."""
+        import numpy as np
+
+        rows = input_rows(self.layer, data)
+        self.count += rows.shape[1]
+        self.independent += min(rows.shape[1], _TELLING * len(data))
+        self._sum += rows.sum(axis=1, dtype=np.float64)
+        self._products += rows.transpose(0, 2, 1) @ rows
+
+    @property
+    def mean(self) -> Array:
+        """float64 [groups, width]"""
+        return self._sum / max(self.count, 1)
+
+    @property
+    def second(self) -> Array:
+        """`E[x xᵀ]`, float64 [groups, width, width]"""
+        return self._products / max(self.count, 1)
+
+    @property
+    def covariance(self) -> Array:
+        """float64 [groups, width, width]"""
+        import numpy as np
+
+        mean = self.mean
+        result: Array = self.second - np.einsum("gi,gj->gij", mean, mean)
+        return result
+
+
+def observable(layer: Layer) -> bool:
+    """Whether the moments of a layer's input can be collected."""
+    return layer.is_matrix and layer.data_type == _FLOAT and layer.width <= WIDEST
+
+
+def collect(
+    model: onnx.ModelProto, layers: Sequence[Layer], observation: Observation
+) -> Iterator[dict[Layer, Moments]]:
+    """The moments of the layers' inputs, a bounded part of them at a time.
+
+    Args:
+        model: float32.
+        layers: `observable` ones; yielded in this order.
+        observation: the samples; each part takes one run.
+    """
+    for part in _parts(layers):
+        found = {layer: Moments(layer) for layer in part}
+
+        def see(values: Sequence[Feeds], found: Mapping[Layer, Moments] = found) -> None:
+            for layer, moments in found.items():
+                moments.see(values[0][layer.node.input[0]])
+
+        tensors = tuple(dict.fromkeys(layer.node.input[0] for layer in part))
+        observation.look([Tap(model, tensors)], see, purpose="samples to see which inputs matter")
+        yield found
+
+
+def _parts(layers: Sequence[Layer]) -> Iterator[list[Layer]]:
+    part: list[Layer] = []
+    size = 0
+    for layer in layers:
+        each = 8 * layer.groups * layer.width**2
+        if part and size + each > _MEMORY:
+            yield part
+            part, size = [], 0
+        part.append(layer)
+        size += each
+    if part:
+        yield part
