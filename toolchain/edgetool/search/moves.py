@@ -60,7 +60,7 @@ STARTS = (
     Start("quantize-dynamic", fact="int8"),
     Start("cast-fp16", fact="fp16", serves=("latency",), known=True),
     Start("cast-fp16", serves=STORAGE),
-    Start("nncf-quantize", fact="int8"),
+    Start("nncf-quantize", fact="int8", serves=("latency",)),
     Start("quantize-weights", serves=STORAGE),
     Start("low-rank"),
     Start("low-rank", then="quantize-static"),
