@@ -34,6 +34,11 @@ def edgetool_passes() -> list[PassInfo]:
             loader="edgetool_passes.quantize_weights:QuantizeWeights",
         ),
         PassInfo(
+            name="cluster-weights",
+            summary="few different numbers in each weight, so that the archived bundle is small",
+            loader="edgetool_passes.cluster_weights:ClusterWeights",
+        ),
+        PassInfo(
             name="quantize-dynamic",
             summary="int8 weights per channel, activations quantized at run time; needs no data",
             loader="edgetool_passes.quantize_dynamic:QuantizeDynamic",
@@ -44,8 +49,18 @@ def edgetool_passes() -> list[PassInfo]:
             loader="edgetool_passes.quantize_static:QuantizeStatic",
         ),
         PassInfo(
+            name="drop-layers",
+            summary="remove repeated residual blocks, those that are missed least, and correct what is left",
+            loader="edgetool_passes.drop_layers:DropLayers",
+        ),
+        PassInfo(
             name="repair-qdq",
             summary="quantized networks of other tools in symmetric int8, with float biases",
             loader="edgetool_passes.repair_qdq:RepairQdq",
+        ),
+        PassInfo(
+            name="prune-channels",
+            summary="remove channels and attention heads, so that every runtime has less to do; the rest makes up",
+            loader="edgetool_passes.prune_channels:PruneChannels",
         ),
     ]

@@ -1,0 +1,1 @@
+"""Palettes: a weight's numbers replaced by few different ones, chosen so that the weight changes least."""
