@@ -42,8 +42,8 @@ class ClusterWeightsOptions(PassOptions):
     )
     coding: Coding = Field(
         default="entropy",
-        description="How a palette is chosen. `entropy`: for the least error at the wanted size in the archive, with up "
-        "to 256 numbers, most of them rare. `fixed`: k-means with a fixed number of them, as in Deep Compression.",
+        description="How a palette is chosen. `entropy`: for the least error at the wanted size in the archive, with "
+        "up to 256 numbers, most of them rare. `fixed`: k-means with a fixed number of them, as in Deep Compression.",
     )
     group_size: int = Field(
         default=0,
