@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetool_passes.weight_only.codes import nearest
 from edgetool_passes.weight_only.grain import Grain
+from edgetool_passes.weight_only.moments import damped
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 _TRIED = 20
-_TINY = 1e-4
 
 
 def channel_factors(matrices: Sequence[tuple[Array, Grain]], moments: Array) -> Array | None:
@@ -36,8 +36,8 @@ def channel_factors(matrices: Sequence[tuple[Array, Grain]], moments: Array) -> 
     """
     import numpy as np
 
-    size = np.sqrt(np.maximum(np.diagonal(moments), 0))
-    size = np.maximum(size / max(float(size.max()), 1e-30), _TINY)
+    moments = damped(moments).astype(np.float32)
+    size = np.sqrt(np.diagonal(moments))
     best, best_error = None, _error(matrices, moments, None)
     for tried in range(1, _TRIED):
         factor = size ** (tried / _TRIED)

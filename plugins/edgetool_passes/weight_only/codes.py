@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 _DROPPED = 13  # of a float32's 23 stored bits of fraction; 10 are left, as many as float16 has
+_OF_ZEROS = 2.0**-14
+"""Scale of a block of zeros: small, because kernels that add zero points in float leave some dust of it behind."""
 _HALF_STEP = 2.0**-24  # from one to the next of float16's smallest numbers
 
 
@@ -91,7 +93,7 @@ def usable_scale(scale: Array, grain: Grain) -> Array:
     """
     import numpy as np
 
-    bits = np.where(scale > 0, scale, np.float32(1)).astype(np.float32).view(np.uint32)
+    bits = np.where(scale > 0, scale, np.float32(_OF_ZEROS)).astype(np.float32).view(np.uint32)
     below = np.uint32((1 << _DROPPED) - 1)
     short: Array = ((bits + below) & ~below).view(np.float32)
     if grain.half:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from edgetool_passes.weight_only.codes import Codes, encode, fitting_grid, in_blocks
 from edgetool_passes.weight_only.grain import Grain
+from edgetool_passes.weight_only.moments import damped
 
 if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, Any]
 
-_DAMPING = 0.01  # of the mean second moment, the paper's
 _LAZY = 128  # columns whose errors are carried over to the rest at once
 
 
@@ -34,12 +34,7 @@ class Compensation:
     def __init__(self, moments: Array) -> None:
         import numpy as np
 
-        damped = moments.astype(np.float64)
-        diagonal = np.diagonal(damped).copy()
-        unused = diagonal <= 0
-        step = _DAMPING * float(diagonal.mean()) or 1.0
-        damped[np.diag_indices_from(damped)] += np.where(unused, 1.0, 0.0) + step
-        inverse = np.linalg.inv(damped)
+        inverse = np.linalg.inv(damped(moments))
         self.factor: Array = np.linalg.cholesky((inverse + inverse.T) / 2).T.astype(np.float32)
 
     def quantize(self, matrix: Array, grain: Grain) -> Codes:

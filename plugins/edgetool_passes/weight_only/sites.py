@@ -17,7 +17,7 @@ COMPUTED = "its weight is computed while the model runs"
 FED = "its weight is an input of the model"
 QUANTIZED = "its weight is quantized already"
 _FLOATS = ("FLOAT", "FLOAT16")
-_LONGEST_ROW = 256
+_LONGEST_ROW = 512
 """So many values may share a scale in 4 bits when blocks do not fit; beyond, 8 bits are taken."""
 
 
