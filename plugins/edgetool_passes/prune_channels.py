@@ -103,14 +103,18 @@ class PruneChannels(Pass[PruneChannelsOptions]):
 
         Raises:
             ConfigError: the options need calibration data that is missing, empty or not finite.
-            ModelError: a tensor is not finite on data that is.
+            ModelError: a tensor is not finite on data that is; or `inconsistent-pruning`: the rules were wrong about an
+                operator.
         """
         from edgetool.graph import load, read_model, save
         from edgetool.graph.check import check_proto
+        from edgetool.graph.macs import count_macs
+        from edgetool.graph.shapes import infer_shapes
         from edgetool_passes.pruning.allocation import allocate
         from edgetool_passes.pruning.cut import cut
+        from edgetool_passes.pruning.proof import prove
         from edgetool_passes.pruning.reconstruction import reconstruct
-        from edgetool_passes.pruning.report import channels_by_group, macs_of, parameters
+        from edgetool_passes.pruning.report import channels_by_group, parameters
         from edgetool_passes.pruning.work import Work
 
         proto = load(model.path)
@@ -131,15 +135,15 @@ class PruneChannels(Pass[PruneChannelsOptions]):
             return PassResult(model, changed=False, facts={"removed_units": 0, "kept": dict(dependencies.kept)})
         channels = channels_by_group(dependencies, removed)
         refits = _refits(dependencies, removed) if self.options.reconstruct and observation is not None else ()
-        cut(dependencies, removed)
+        expected = cut(dependencies, removed)
+        remaining = infer_shapes(proto, model.signature.input_shapes("opt"))
+        prove(remaining, expected, where=str(model.path))
         fitted = 0
         if observation is not None:
-            shapes = {name: known.shape for name, known in shaped.types.items()}
-            fitted = reconstruct(original, proto, refits, observation, shapes=shapes)
+            fitted = reconstruct(original, proto, refits, observation, shapes=dependencies.trace.shapes)
         elif self.options.reconstruct:
             context.note("prune-channels fitted nothing to make up for the loss: there is no calibration data")
-        shapes_at = model.signature.input_shapes("opt")
-        macs = {"from": macs_of(original, shapes_at), "to": macs_of(proto, shapes_at)}
+        macs = {"from": count_macs(shaped).value, "to": count_macs(remaining).value}
         if self.options.scope == "macs" and macs["to"] > (1 - self.options.amount) * macs["from"] * 1.01:
             context.note(
                 f"only {1 - macs['to'] / macs['from']:.0%} of the multiply-accumulates could go: "

@@ -6,7 +6,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from edgetool.qdq.editor import GraphEditor
+from edgetool_passes.pruning.edits import Kept
 from edgetool_passes.pruning.groups import Dependencies
+from edgetool_passes.pruning.trace import Axes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,8 +16,12 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 
-def cut(dependencies: Dependencies, removed: Collection[int]) -> None:
-    """Remove the units from the traced graph, in place. The dependencies describe the graph before."""
+def cut(dependencies: Dependencies, removed: Collection[int]) -> dict[str, tuple[int, ...]]:
+    """Remove the units from the traced graph, in place. The dependencies describe the graph before.
+
+    Returns:
+        The shapes that tensors have to have now, as far as they were known.
+    """
     import numpy as np
     from onnx import numpy_helper
 
@@ -39,3 +45,10 @@ def cut(dependencies: Dependencies, removed: Collection[int]) -> None:
         edit.apply(editor, kept)
     editor.commit()
     trace.graph.ClearField("value_info")
+    return {name: _shape(trace.axes(name), shape, kept) for name, shape in trace.shapes.items()}
+
+
+def _shape(axes: Axes | None, shape: tuple[int, ...], kept: Kept) -> tuple[int, ...]:
+    if axes is None:
+        return shape
+    return tuple(size if axis is None else int(kept(axis).sum()) for axis, size in zip(axes, shape, strict=True))

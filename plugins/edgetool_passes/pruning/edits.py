@@ -52,12 +52,14 @@ class ShapeEntry:
     Attributes:
         node: Reshape, Expand or Resize.
         place: of the shape among its inputs.
-        entry: which of its numbers.
+        piece: which input of the Concat that joins the shape; None where the shape is constant as a whole.
+        entry: which number of the piece, or of the whole.
         axis: the positions that it counts.
     """
 
     node: onnx.NodeProto
     place: int
+    piece: int | None
     entry: int
     axis: Array
 
@@ -67,26 +69,20 @@ class ShapeEntry:
             return
         name = self.node.input[self.place]
         index = GraphIndex(editor.graph)  # an edit before this one may have replaced the shape
-        values = index.constant(name)
-        if values is not None:
-            editor.redirect(self.node, self.place, editor.constant(_replaced(values, self.entry, mask), name))
+        if self.piece is None:
+            editor.redirect(self.node, self.place, self._replaced(editor, index, name, mask))
             return
-        concat, start = index.producers[name], 0
-        pieces = list(concat.input)
-        for number, piece in enumerate(pieces):
-            values = index.constant(piece)
-            length = 1 if values is None else len(values)
-            if values is not None and start <= self.entry < start + length:
-                pieces[number] = editor.constant(_replaced(values, self.entry - start, mask), piece)
-            start += length
+        pieces = list(index.producers[name].input)
+        pieces[self.piece] = self._replaced(editor, index, pieces[self.piece], mask)
         editor.redirect(self.node, self.place, editor.node("Concat", pieces, name, axis=0))
 
-
-def _replaced(values: Array, entry: int, mask: Array) -> Array:
-    changed = values.copy()
-    if changed[entry] > 0:  # 0 and -1 already mean "as many as there are"
-        changed[entry] = int(mask.sum())
-    return changed
+    def _replaced(self, editor: GraphEditor, index: GraphIndex, name: str, mask: Array) -> str:
+        values = index.constant(name)
+        assert values is not None, "only constant numbers are edited"
+        changed = values.copy()
+        if changed[self.entry] > 0:  # 0 and -1 already mean "as many as there are"
+            changed[self.entry] = int(mask.sum())
+        return editor.constant(changed, name)
 
 
 @dataclass(frozen=True, eq=False)

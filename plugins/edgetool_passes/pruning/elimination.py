@@ -66,7 +66,7 @@ def by_activation(dependencies: Dependencies, group: Group, moments: Mapping[Lay
         if layer in moments:
             weight = layer.matrix(dependencies.trace.index.values(layer.weight))[0].astype(np.float64)
             second = moments[layer].second[0]
-            total = _energy(weight, second)
+            total = max(_energy(weight, second), moments[layer].result_variance)
             for number, (_, columns) in enumerate(_columns(dependencies, layer, group.units)):
                 part = weight[:, columns]
                 shares[number] += ((part @ second[np.ix_(columns, columns)]) * part).sum() / total
@@ -95,7 +95,7 @@ class _Reader:
         self._weight: Array = layer.matrix(dependencies.trace.index.values(layer.weight))[0].astype(np.float64)
         second = moments.covariance[0] if adds_bias(layer.node) else moments.second[0]
         trusted = _trusted(second, moments.independent)
-        self._total = _energy(self._weight, trusted)
+        self._total = max(_energy(self._weight, trusted), moments.result_variance)
         self._inverse: Array = np.linalg.inv(trusted)
         self._columns = {unit: columns for unit, columns in _columns(dependencies, layer, units) if len(columns)}
 

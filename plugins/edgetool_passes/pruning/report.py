@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from edgetool.artifact import JsonValue
@@ -26,14 +26,6 @@ def channels_by_group(dependencies: Dependencies, removed: Collection[int]) -> l
             labels: list[JsonValue] = [layer.label for layer in group.layers]
             rows.append({"layers": labels, "from": len(units), "to": left})
     return rows
-
-
-def macs_of(model: onnx.ModelProto, input_shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Multiply-accumulates of one inference at these shapes, as far as they can be counted."""
-    from edgetool.graph.macs import count_macs
-    from edgetool.graph.shapes import infer_shapes
-
-    return count_macs(infer_shapes(model, input_shapes)).value
 
 
 def parameters(model: onnx.ModelProto) -> int:

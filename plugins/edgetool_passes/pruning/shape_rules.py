@@ -38,29 +38,29 @@ def _count_in_shape(trace: Trace, node: onnx.NodeProto, place: int) -> None:
     for entry, axis in enumerate(trace.axes(node.output[0]) or ()):
         if axis is None:
             continue
-        if _is_constant(trace, node.input[place], entry):
-            trace.edits.append(ShapeEntry(node, place, entry, axis))
+        found = _find(trace, node.input[place], entry)
+        if found is not None:
+            trace.edits.append(ShapeEntry(node, place, *found, axis))
         else:
             trace.pin_axis(axis, f"the shape that {trace.label(node)} makes is computed; put `simplify` first")
 
 
-def _is_constant(trace: Trace, name: str, entry: int) -> bool:
-    """Whether a number of a shape is known: the shape is constant, or joined of pieces of which this one is."""
+def _find(trace: Trace, name: str, entry: int) -> tuple[int | None, int] | None:
+    """Where a number of a shape is written: in which piece of a joined shape (None: it is one constant), and where."""
     if trace.index.constant(name) is not None:
-        return True
+        return None, entry
     producer = trace.index.producers.get(name)
     if producer is None or producer.op_type != "Concat":
-        return False
+        return None
     start = 0
-    for piece in producer.input:
-        values = trace.index.constant(piece)
-        length = trace.size(piece, 0) if values is None else len(values)
+    for number, piece in enumerate(producer.input):
+        length = trace.size(piece, 0)
         if length is None:
-            return False
+            return None
         if start <= entry < start + length:
-            return values is not None
+            return None if trace.index.constant(piece) is None else (number, entry - start)
         start += length
-    return False
+    return None
 
 
 def _transpose(trace: Trace, node: onnx.NodeProto) -> None:
