@@ -63,4 +63,9 @@ def edgetool_passes() -> list[PassInfo]:
             summary="remove channels and attention heads, so that every runtime has less to do; the rest makes up",
             loader="edgetool_passes.prune_channels:PruneChannels",
         ),
+        PassInfo(
+            name="prune-magnitude",
+            summary="zeros in place of the weights that are missed least, anywhere or in the pattern 2:4",
+            loader="edgetool_passes.prune_magnitude:PruneMagnitude",
+        ),
     ]
