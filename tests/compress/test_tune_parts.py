@@ -153,7 +153,8 @@ def test_moves_speak_of_options_that_the_passes_have() -> None:
     from edgetool.plugin.manager import load_plugins
 
     passes = load_plugins().passes
-    rows = [*((row.use, row.options) for row in STARTS), *((row.use, row.options) for row in TWEAKS)]
+    rows = [(row.use, {**row.options, **more}) for row in STARTS for more in ({}, *row.bolder)]
+    rows += [(row.use, dict(row.options)) for row in TWEAKS]
     for use, options in rows:
         if use in passes:
             load_class(passes[use], Pass).Options.model_validate(dict(options))

@@ -27,7 +27,8 @@ class Start:
         serves: the objectives that it can gain anything for.
         fact: of the target, which rules it out where it is false.
         known: it is ruled out where nothing is known of that fact, too.
-        then: a pass that follows it; the same of its own is tried besides.
+        bolder: options that do more, each tried as long as the ones before hold.
+        structural: it leaves a float network with less in it, so that other passes can follow.
     """
 
     use: str
@@ -35,7 +36,8 @@ class Start:
     serves: tuple[Objective, ...] = ALL
     fact: str | None = None
     known: bool = False
-    then: str | None = None
+    bolder: tuple[Mapping[str, Any], ...] = ()
+    structural: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,13 @@ STARTS = (
     Start("quantize-dynamic", fact="int8"),
     Start("cast-fp16", fact="fp16", serves=("latency",), known=True),
     Start("cast-fp16", serves=STORAGE),
+    Start("quantize-weights", serves=STORAGE, bolder=({"bits": 4, "method": "hqq"},)),
     Start("nncf-quantize", fact="int8", serves=("latency",)),
-    Start("quantize-weights", serves=STORAGE),
-    Start("low-rank"),
-    Start("low-rank", then="quantize-static"),
+    Start("low-rank", structural=True),
+    Start("drop-layers", {"count": 1}, structural=True, bolder=({"count": 2}, {"count": 3})),
+    Start(
+        "prune-channels", {"amount": 0.1}, structural=True, bolder=({"amount": 0.2}, {"amount": 0.35}, {"amount": 0.5})
+    ),
 )
 """In the order in which they are tried: what usually gains most comes first, because the time may run out."""
 

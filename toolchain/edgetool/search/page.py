@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,17 +131,29 @@ def _limit(tuned: Tuned) -> float | None:
 
 
 def _grid(axes: _Axes, tuned: Tuned) -> str:
+    unit = 1.0 if tuned.objective == "latency" else 1024.0 ** int(math.log(max(axes.right, 1.0), 1024))
     parts = []
-    for step in range(5):
-        value, loss = axes.right * step / 4, axes.low + (axes.high - axes.low) * step / 4
-        x, y = axes.x(value), axes.y(loss)
+    for loss in _ticks(axes.low, axes.high):
+        y = axes.y(loss)
         parts.append(
             f"<line class='grid' x1='{_LEFT}' y1='{y:.1f}' x2='{_WIDTH - _RIGHT}' y2='{y:.1f}'/>"
-            f"<text class='axis' x='{_LEFT - 8}' y='{y + 4:.1f}' text-anchor='end'>{loss:.2%}</text>"
-            f"<text class='axis' x='{x:.1f}' y='{_HEIGHT - _BOTTOM + 18}' text-anchor='middle'>"
-            f"{format_value(value, tuned.objective) if value else 0}</text>"
+            f"<text class='axis' x='{_LEFT - 8}' y='{y + 4:.1f}' text-anchor='end'>{loss * 100:.4g} %</text>"
+        )
+    for value in _ticks(0.0, axes.right / unit):
+        shown = format_value(value * unit, tuned.objective) if value else "0"
+        parts.append(
+            f"<text class='axis' x='{axes.x(value * unit):.1f}' y='{_HEIGHT - _BOTTOM + 18}' text-anchor='middle'>"
+            f"{shown}</text>"
         )
     return "".join(parts)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers between two, four to nine of them."""
+    rough = (high - low) / 5
+    size = 10.0 ** math.floor(math.log10(rough))
+    step = next(size * share for share in (1, 2, 5, 10) if size * share >= rough)
+    return [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _limit_line(axes: _Axes, limit: float | None) -> str:

@@ -26,6 +26,7 @@ class Trial:
         comparisons: with the reference, by group of samples.
         measurement: its latency and memory; None where it failed on the samples.
         measured: for the budgets; the comparison is filled in for each group.
+        operators: that the network had when the backend got it; none where the backend does not say.
     """
 
     engine: str
@@ -34,6 +35,7 @@ class Trial:
     comparisons: Mapping[str, Comparison]
     measurement: Measurement | None
     measured: Measured
+    operators: frozenset[str] = frozenset()
 
     def loss(self, group: str) -> float | None:
         """How much worse than the reference: the metric's drop, else one minus the smallest cosine."""
@@ -58,7 +60,6 @@ class Point:
         trial: what came of it.
         why_not: why there is no trial.
         seconds: that it took.
-        operators: kinds of nodes of the network, where they were looked at.
     """
 
     recipe: Recipe

@@ -10,6 +10,9 @@ from typing import Any
 
 from edgetool.config.schema import PassTable
 
+PREPARING = frozenset({"simplify", "specialize", "convert-opset", "repair-qdq", "fuse", "fold-bn"})
+"""Passes that compress nothing, so that names leave them out, and what a target's recipe begins with can be kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -17,6 +20,13 @@ class Step:
 
     use: str
     options: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        """`quantize-static, calibrator = "mse", 4 layers float`."""
+        plain = {key: value for key, value in self.options.items() if not isinstance(value, (list, tuple, dict))}
+        spared = len(self.options.get("exclude", ()))
+        layers = [f"{spared} layer{'s' if spared > 1 else ''} float"] if spared else []
+        return ", ".join([self.use, *(f"{key} = {json.dumps(value)}" for key, value in plain.items()), *layers])
 
     def to_json(self) -> dict[str, Any]:
         return {"use": self.use, **self.options}
@@ -28,17 +38,15 @@ class Recipe:
 
     Attributes:
         steps: in order.
-        main: place of the pass that compresses; None where nothing is compressed.
-        note: what is added to the name, because the options alone would be too long to read.
+        main: place of the last pass that compresses, whose options are varied; None where nothing is compressed.
     """
 
     steps: tuple[Step, ...]
     main: int | None
-    note: str = ""
 
     @property
     def compresses(self) -> Step | None:
-        """The pass that the recipe is about."""
+        """The pass whose options are varied."""
         return None if self.main is None else self.steps[self.main]
 
     @property
@@ -48,15 +56,8 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        """`quantize-static, calibrator = "mse", 4 layers float`."""
-        if self.compresses is None:
-            return "float"
-        shown = [
-            f"{key} = {json.dumps(value)}"
-            for key, value in self.compresses.options.items()
-            if not isinstance(value, (list, tuple))
-        ]
-        return ", ".join([self.compresses.use, *shown, *([self.note] if self.note else [])])
+        """What compresses, in order: `prune-channels, amount = 0.2 + quantize-static`."""
+        return " + ".join(str(step) for step in self.steps if step.use not in PREPARING) or "float"
 
     def with_options(self, options: Mapping[str, Any]) -> Recipe:
         """The same, with these options of its main pass set besides those it has."""
@@ -70,14 +71,20 @@ class Recipe:
         """The same, with these nodes left as they are, besides those that it excludes anyway."""
         given = self.compresses.options.get("exclude", ()) if self.compresses else ()
         patterns = dict.fromkeys([*given, *(glob.escape(name) for name in layers)])
-        count = len(patterns)
-        recipe = self.with_options({"exclude": list(patterns)})
-        return replace(recipe, note=f"{count} layer{'s' if count > 1 else ''} float")
+        return self.with_options({"exclude": list(patterns)})
+
+    def after(self, step: Step) -> Recipe:
+        """The same, with another step right before its main pass."""
+        if self.main is None:
+            return replace(self, steps=(*self.steps, step), main=len(self.steps))
+        return Recipe((*self.steps[: self.main], step, *self.steps[self.main :]), self.main + 1)
 
     def to_json(self) -> list[dict[str, Any]]:
         return [step.to_json() for step in self.steps]
 
 
-def from_tables(passes: Sequence[PassTable], *, main: int | None, note: str = "") -> Recipe:
+def from_tables(passes: Sequence[PassTable]) -> Recipe:
     """A recipe as targets.toml writes it."""
-    return Recipe(tuple(Step(row.use, row.options) for row in passes), main, note)
+    steps = tuple(Step(row.use, row.options) for row in passes)
+    compressing = [place for place, step in enumerate(steps) if step.use not in PREPARING]
+    return Recipe(steps, compressing[-1] if compressing else None)

@@ -1,10 +1,11 @@
 """The order in which recipes are tried: few evaluations, each chosen by what the earlier ones said.
 
-1. The float network, the target's own recipe, and one start a pass.
-2. For every start, the most promising first: where it misses the accuracy, options that make it more accurate; where
-   there is room, options that make it faster.
+1. The float network, the target's own recipe, and every start.
+2. For each of these, the most promising first: where it misses the accuracy, options that make it more accurate; where
+   there is room, options that do more.
 3. What still misses: its layers are ranked by sensitivity in one pass over the data, and the fewest of the worst ones
    that have to stay float are found by bisection.
+4. What takes something out of the network, and holds, goes before the best recipe so far.
 
 A start that is not better than the best recipe so far is not worked on: leaving layers float only makes it slower or
 larger. No sampler is needed for that: the moves are few, and the number of float layers is ordered.
@@ -20,11 +21,8 @@ from edgetool.config.result import ResolvedTarget
 from edgetool.search.moves import STARTS, TWEAKS, Objective, Start, Tweak
 from edgetool.search.pick import Picker
 from edgetool.search.point import Point
-from edgetool.search.recipe import Recipe, Step, from_tables
-from edgetool.search.workbench import Layers, Workbench
-
-PREPARING = frozenset({"simplify", "specialize", "convert-opset", "repair-qdq", "fuse", "fold-bn"})
-"""Passes that compress nothing: what the target's own recipe begins with is kept for all others."""
+from edgetool.search.recipe import PREPARING, Recipe, Step, from_tables
+from edgetool.search.workbench import Workbench
 
 _MOST_FLOAT = 0.5
 """With more of its layers float than this a network is as good as float."""
@@ -54,16 +52,40 @@ class Strategy:
         """Try until nothing is left that could be better. Raises OutOfTime."""
         plain = Recipe(self._prefix, main=None)
         self._bench.try_all([plain])
-        begun = self._bench.try_all([*own_recipes(self._target), *self._starts()])
-        while begun:
-            begun.sort(key=self._promise, reverse=True)
-            self._work_on(begun.pop(0))
+        recipes = [plain.after(Step(row.use, row.options)) for row in self._offered()]
+        starts = {recipe.key: row for recipe, row in zip(recipes, self._offered(), strict=True)}
+        begun = self._bench.try_all([*own_recipes(self._target), *recipes])
+        left = list({point.recipe.key: point for point in begun}.values())
+        while left:
+            left.sort(key=self._promise, reverse=True)
+            point = left.pop(0)
+            self._work_on(point, starts.get(point.recipe.key))
+        self._combine([(point, starts[point.recipe.key]) for point in begun if point.recipe.key in starts])
 
-    def _starts(self) -> Iterator[Recipe]:
-        for start in offered(self._picker.objective, self._target.facts, self._passes):
-            after = (Step(start.then, {}),) if start.then else ()
-            steps = (*self._prefix, Step(start.use, start.options), *after)
-            yield Recipe(steps, main=len(self._prefix), note=f"then {start.then}" if start.then else "")
+    def _offered(self) -> Iterator[Start]:
+        return offered(self._picker.objective, self._target.facts, self._passes)
+
+    def _combine(self, begun: Sequence[tuple[Point, Start]]) -> None:
+        """The best recipe with less of a network to work on."""
+        for point, start in begun:
+            best, step = self._best(), point.recipe.compresses
+            if not start.structural or not self._picker.sound(point):
+                continue
+            if best is None or step is None or best.recipe.main is None:
+                continue
+            if any(row.use == step.use for row in best.recipe.steps):
+                continue
+            self._climb(
+                [best.recipe.after(replace(step, options={**step.options, **options}))
+                 for options in ({}, *start.bolder)]
+            )  # fmt: skip
+
+    def _climb(self, recipes: Sequence[Recipe]) -> None:
+        """Each as long as the one before holds, and could be the best."""
+        for recipe in recipes:
+            (point,) = self._bench.try_all([recipe])
+            if not self._picker.sound(point) or not self._could_win(point):
+                return
 
     def _promise(self, point: Point) -> float:
         """How many times as good as float it is; those without an engine come last."""
@@ -72,28 +94,25 @@ class Strategy:
             return 0.0
         return self._picker.gain(point, plain)[0] if plain.trial.measurement else 0.0
 
-    def _work_on(self, begun: Point) -> None:
+    def _work_on(self, begun: Point, start: Start | None) -> None:
         step = begun.recipe.compresses
         if step is None or begun.trial is None or begun.trial.measurement is None or not self._could_win(begun):
             return
-        tweaks = [row for row in TWEAKS if row.use == step.use and not row.options.items() <= step.options.items()]
-        layers: Layers | None = None
-        if any(row.needs for row in tweaks) or not self._picker.sound(begun):
-            layers = self._bench.rank_layers(begun.recipe)
-            tweaks = [row for row in tweaks if not row.needs or row.needs & layers.operators]
+        tweaks = list(_tweaks(step, begun.trial.operators))
         if self._picker.sound(begun):
             self._try(begun.recipe, tweaks, "speed")
+            self._climb([begun.recipe.with_options(options) for options in (start.bolder if start else ())])
+            return
+        if start and start.structural:  # it is the amount that decides, and this was the least
             return
         better = [row for row in (begun, *self._try(begun.recipe, tweaks, "accuracy")) if row.trial]
-        holding = [row for row in better if self._picker.sound(row)]
-        if holding:
-            best = self._picker.best(holding, "chosen-by")
-            assert best is not None
+        best = self._picker.best([row for row in better if self._picker.sound(row)], "chosen-by")
+        if best is not None:
             self._try(best.recipe, tweaks, "speed")
             return
-        base = min(better, key=self._loss)
-        if layers is not None and self._bench.knows(step, "exclude") and self._could_win(base):
-            self._spare_layers(base.recipe, layers.ranked)
+        base = min(better, key=self._distance)
+        if self._bench.knows(step, "exclude") and self._could_win(base):
+            self._spare_layers(base.recipe, self._bench.rank_layers(base.recipe))
 
     def _try(self, recipe: Recipe, tweaks: Sequence[Tweak], wants: str) -> list[Point]:
         return self._bench.try_all([recipe.with_options(row.options) for row in tweaks if row.wants == wants])
@@ -111,13 +130,27 @@ class Strategy:
         """Not worse beyond doubt than the best that holds the budgets so far."""
         if point.trial is None or point.trial.measurement is None:
             return False
-        sound = [row for row in self._bench.points if self._picker.sound(row)]
-        best = self._picker.best(sound, "chosen-by")
+        best = self._best()
         return best is None or best is point or not self._picker.beats(best, point)
 
-    def _loss(self, point: Point) -> float:
-        loss = point.trial.loss("chosen-by") if point.trial else None
-        return float("inf") if loss is None else loss
+    def _best(self) -> Point | None:
+        return self._picker.best([row for row in self._bench.points if self._picker.sound(row)], "chosen-by")
+
+    def _distance(self, point: Point) -> tuple[float, ...]:
+        """How far from holding: budgets that are missed, the loss, and what is left of the cosine."""
+        if point.trial is None:
+            return (float("inf"),)
+        comparison = point.trial.comparisons["chosen-by"]
+        missed = self._picker.limits.missed(point.trial, "chosen-by")
+        return len(missed), point.trial.loss("chosen-by") or 0.0, 1 - (comparison.cosine or 0.0)
+
+
+def _tweaks(step: Step, operators: frozenset[str]) -> Iterator[Tweak]:
+    """The rows that would change something."""
+    for row in TWEAKS:
+        there = not row.needs or not operators or bool(row.needs & operators)
+        if row.use == step.use and there and not row.options.items() <= step.options.items():
+            yield row
 
 
 def fewest(holds: Callable[[Sequence[int]], list[bool]], *, most: int) -> int | None:
@@ -162,16 +195,14 @@ def preparation(target: ResolvedTarget, passes: Collection[str]) -> tuple[Step, 
 def own_recipes(target: ResolvedTarget) -> Iterator[Recipe]:
     """The target's own recipe or candidates, as far as they compress anything."""
     for passes in (target.passes, *(row.passes for row in target.candidates)):
-        main = next((place for place, row in enumerate(passes) if row.use not in PREPARING), None)
-        if main is not None:
-            more = [row.use for row in passes[main + 1 :]]
-            yield replace(from_tables(passes, main=main), note=f"then {', '.join(more)}" if more else "")
+        recipe = from_tables(passes)
+        if recipe.main is not None:
+            yield recipe
 
 
 def offered(objective: Objective, facts: Facts, passes: Collection[str]) -> Iterator[Start]:
     """The rows that make sense for the objective, on this target, with what is installed."""
     for row in STARTS:
-        installed = row.use in passes and (row.then is None or row.then in passes)
         known = facts.get(row.fact, not row.known) if row.fact else True
-        if installed and objective in row.serves and known:
+        if row.use in passes and objective in row.serves and known:
             yield row

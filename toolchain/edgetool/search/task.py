@@ -123,7 +123,6 @@ def run_layers(task: LayersTask, talk: Talk) -> Result:
 
     original, compressed = load(task.original.path), load(task.compressed.path)
     labels = {name: node_label(node, number) for number, node in enumerate(original.graph.node) for name in node.output}
-    operators = sorted({node.op_type for node in original.graph.node})
     opset = max(opset_of(original), opset_of(compressed))
     data = open_data(task.data, task.compressed.signature, talk.desk, fixed=task.fixed_inputs)
     found = blame(
@@ -135,7 +134,6 @@ def run_layers(task: LayersTask, talk: Talk) -> Result:
         progress=talk.progress,
     )
     return {
-        "operators": operators,
         "layers": [
             {"layer": labels[row.tensor], "alone_db": row.error.alone}
             for row in sorted(found.layers, key=lambda row: row.error.alone)

@@ -17,7 +17,7 @@ import pydantic
 from edgetool.config.schema import BudgetTable
 from edgetool.engine.assess import node_counts, stand_in
 from edgetool.engine.cache import make_key
-from edgetool.engine.events import CandidateStarted
+from edgetool.engine.events import CandidateStarted, Warned
 from edgetool.engine.fallback import make_engine
 from edgetool.engine.fingerprint import code_digest
 from edgetool.engine.measurements import Measurement, load_measurement, measurement_key, save_measurement
@@ -45,19 +45,6 @@ LASTING = (ConfigError, ModelError, UnavailableError)
 """Errors that the next attempt would end with, too; those of the machine and the moment are not noted."""
 
 LAYER_SAMPLES = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Layers:
-    """A network's layers by sensitivity.
-
-    Attributes:
-        ranked: names of nodes, the one whose compression adds the most error first.
-        operators: that the network has.
-    """
-
-    ranked: tuple[str, ...]
-    operators: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +123,25 @@ class Workbench:
             raise OutOfTime
         return [known[row.key] for row in recipes]
 
-    def rank_layers(self, recipe: Recipe) -> Layers:
-        """The layers that the recipe's main pass compresses, by what each adds to the error on calibration samples.
+    def rank_layers(self, recipe: Recipe) -> tuple[str, ...]:
+        """Names of the nodes that the recipe's main pass compresses, the one that adds the most error itself first.
+
+        On calibration samples where the recipe uses any, so that nothing is chosen by what it is judged by.
+
+        None are named where the compressed network cannot be laid beside the original, because its tensors have other
+        shapes.
 
         Raises:
             OutOfTime: it would take too long.
         """
         self._clock.ask()
+        try:
+            return self._ranked(recipe)
+        except ModelError as error:
+            self._stepper.tell(Warned(self._plan.target.name, f"no layers of {recipe.name} are ranked: {error}"))
+            return ()
+
+    def _ranked(self, recipe: Recipe) -> tuple[str, ...]:
         assert recipe.main is not None
         stepper = self._stepper
         plain = replace(recipe, steps=recipe.steps[: recipe.main], main=None)
@@ -169,8 +168,7 @@ class Workbench:
                 ),
             )
         )
-        result = entry.result
-        return Layers(tuple(row["layer"] for row in result["layers"]), frozenset(result["operators"]))
+        return tuple(row["layer"] for row in entry.result["layers"])
 
     def knows(self, step: Step, option: str) -> bool:
         """Whether the step's pass has an option of this name."""
@@ -267,6 +265,7 @@ class Workbench:
                 comparisons=comparisons,
                 measurement=None,
                 measured=Measured(size=size, off_accelerator_nodes=elsewhere, stand_in=stand_in(candidate)),
+                operators=frozenset(str(row["op_type"]) for row in candidate.verdict.placements),
             ),
         )
 
