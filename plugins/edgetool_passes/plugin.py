@@ -29,6 +29,11 @@ def edgetool_passes() -> list[PassInfo]:
             loader="edgetool_passes.cast_fp16:CastFp16",
         ),
         PassInfo(
+            name="cast-bf16",
+            summary="bfloat16 weights and activations; float32's range, so that no data is needed",
+            loader="edgetool_passes.cast_bf16:CastBf16",
+        ),
+        PassInfo(
             name="quantize-weights",
             summary="weights in 8 or 4 bits, per channel or in blocks, everything else in float",
             loader="edgetool_passes.quantize_weights:QuantizeWeights",

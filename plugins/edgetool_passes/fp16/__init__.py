@@ -1,1 +1,1 @@
-"""The parts of `cast-fp16`: which ports can be float16, which nodes shall be, and the rewrite."""
+"""The parts of `cast-fp16` and `cast-bf16`: which ports can have 16 bits, which nodes shall, and the rewrite."""

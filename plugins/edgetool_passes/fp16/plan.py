@@ -1,14 +1,17 @@
-"""Decides for each node whether it computes in float16, and says why where it does not."""
+"""Decides for each node whether it computes in 16 bits, and says why where it does not."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from edgetool.artifact import JsonValue
+from edgetool_passes.fp16.form import BFLOAT16, FLOAT16, Form
 from edgetool_passes.fp16.ranges import Ranges, needs_probe
 from edgetool_passes.fp16.types import Ports, half_ports, schema_of
-from edgetool_passes.fp16.weights import LARGEST, SMALLEST_NORMAL, Fate, fate_of
+from edgetool_passes.fp16.weights import Fate, fate_of, scales_fit
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -19,7 +22,7 @@ _BLOCKED = frozenset(
         "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Range", "RoiAlign", "Upsample",
     }
 )  # fmt: skip
-"""They compute positions or draw numbers, where eleven bits are too few, or lack float16 kernels everywhere."""
+"""They compute positions or draw numbers, where 8 or 11 bits are too few, or lack 16-bit kernels everywhere."""
 
 _MOVING = frozenset(
     {
@@ -45,14 +48,28 @@ class HalfPlan:
     """The decision.
 
     Attributes:
-        ports: of the nodes that become float16: which of their ports do.
+        form: the 16-bit type.
+        ports: of the nodes that get 16 bits: which of their ports do.
         kept: why each other float node stays float32.
         fates: what becomes of each float32 initializer.
     """
 
+    form: Form = FLOAT16
     ports: dict[ir.Node, Ports] = field(default_factory=dict)
     kept: dict[ir.Node, str] = field(default_factory=dict)
     fates: dict[ir.Value, Fate] = field(default_factory=dict)
+
+    def keep(self, node: ir.Node, reason: str) -> None:
+        """Leave a node in float32 after all."""
+        del self.ports[node]
+        self.kept[node] = reason
+
+    def by_reason(self) -> dict[str, JsonValue]:
+        """Names of the nodes that stay float32, by reason."""
+        reasons: dict[str, list[JsonValue]] = {}
+        for index, (node, reason) in enumerate(self.kept.items()):
+            reasons.setdefault(reason, []).append(node.name or f"{node.op_type}#{index}")
+        return {reason: list(names) for reason, names in sorted(reasons.items())}
 
 
 def is_float(value: ir.Value | None) -> bool:
@@ -63,37 +80,38 @@ def is_float(value: ir.Value | None) -> bool:
 
 
 def _is_half(value: ir.Value) -> bool:
-    import onnx_ir as ir
-
-    return bool(value.dtype == ir.DataType.FLOAT16)
+    return value.dtype in (FLOAT16.dtype, BFLOAT16.dtype)
 
 
-def make_plan(model: ir.Model, *, keep: Iterable[str], ranges: Ranges | None, limit: float) -> HalfPlan:
+def make_plan(
+    model: ir.Model, form: Form, *, keep: Iterable[str], ranges: Ranges | None = None, limit: float | None = None
+) -> HalfPlan:
     """Decide node by node.
 
     Args:
         model: with dtypes inferred.
-        keep: names of nodes or operators that the user wants in float32.
+        form: the 16-bit type.
+        keep: names of nodes or operators that the user wants in float32; `*` and `?` match in names.
         ranges: of activations on calibration data, or None when there is none.
-        limit: largest magnitude that may become float16.
+        limit: largest magnitude that an activation may have in 16 bits; None for a type that holds whatever float32 holds.
     """
-    plan = HalfPlan()
+    plan = HalfPlan(form)
     _decide_fates(model, plan)
-    kept_by_user = frozenset(keep)
+    kept_by_user = tuple(keep)
     positions = _positions(model)
-    wide = _wide_values(model, ranges, limit)
+    wide = _wide_values(model, ranges, limit) if limit is not None else {}
     opsets = dict(model.opset_imports)
     for node in model.graph.all_nodes():
         if not any(map(is_float, (*node.inputs, *node.outputs))):
             continue
-        ports = half_ports(node, schema_of(node, opsets))
+        ports = half_ports(node, schema_of(node, opsets), form)
         reason = (
             _kept_by_user(node, kept_by_user)
-            or _unable(node, ports)
+            or _unable(node, ports, form)
             or positions.get(node)
             or _too_large(node, ports, wide)
-            or _overflows_inside(node, ranges)
-            or _constant_unfit(node, ports, plan.fates)
+            or _overflows_inside(node, ranges, form)
+            or _constant_unfit(node, ports, plan)
         )
         if reason:
             plan.kept[node] = reason
@@ -118,24 +136,25 @@ def _decide_fates(model: ir.Model, plan: HalfPlan) -> None:
         for value in graph.initializers.values():
             if is_float(value) and value.const_value is not None:
                 readers = frozenset(node.op_type for node in value.consumers())
-                plan.fates[value] = fate_of(value.const_value, readers)
+                plan.fates[value] = fate_of(value.const_value, readers, plan.form)
 
 
-def _kept_by_user(node: ir.Node, keep: frozenset[str]) -> str | None:
-    return "asked for" if node.name in keep or node.op_type in keep else None
+def _kept_by_user(node: ir.Node, keep: tuple[str, ...]) -> str | None:
+    named = node.op_type in keep or any(fnmatchcase(node.name or "", pattern) for pattern in keep)
+    return "asked for" if named else None
 
 
-def _unable(node: ir.Node, ports: Ports) -> str | None:
-    """Why this operator cannot, or should never, be float16."""
+def _unable(node: ir.Node, ports: Ports, form: Form) -> str | None:
+    """Why this operator cannot, or should never, have 16 bits."""
     if node.op_type in _BLOCKED and not node.domain:
         return "operator stays float32"
     if node.op_type == "Cast" and node.inputs[0] is not None and _is_half(node.inputs[0]) != _is_half(node.outputs[0]):
-        return "already casts to or from float16"
+        return "already casts to or from 16 bits"
     floats = [index for index, value in enumerate(node.inputs) if is_float(value)]
     able = any(ports.inputs[index] for index in floats)
     able = able or any(port and is_float(value) for port, value in zip(ports.outputs, node.outputs, strict=True))
     if not able:
-        return "operator has no float16 form"
+        return f"operator has no {form.name} form in this opset"
     if any(value is not None and value.name and value.dtype is None for value in (*node.inputs, *node.outputs)):
         return "types are unknown here"
     return None
@@ -160,7 +179,7 @@ def _positions(model: ir.Model) -> dict[ir.Node, str]:
 
 
 def _is_wide_integer(value: ir.Value) -> bool:
-    """Integers beyond 2048 do not fit float16; int8 and uint8 all do."""
+    """Integers beyond 2048 do not fit float16, those beyond 256 not bfloat16; int8 and uint8 all do."""
     import onnx_ir as ir
 
     wide = ("INT16", "INT32", "INT64", "UINT16", "UINT32", "UINT64")
@@ -234,7 +253,7 @@ def _too_large(node: ir.Node, ports: Ports, wide: Mapping[ir.Value, str]) -> str
     return None
 
 
-def _overflows_inside(node: ir.Node, ranges: Ranges | None) -> str | None:
+def _overflows_inside(node: ir.Node, ranges: Ranges | None, form: Form) -> str | None:
     """Sums and squares that the operator forms on the way, though its results may be small."""
     source = node.inputs[0] if node.inputs else None
     if ranges is None or source is None or source.name not in ranges.peaks:
@@ -242,25 +261,27 @@ def _overflows_inside(node: ir.Node, ranges: Ranges | None) -> str | None:
     peak = ranges.peaks[source.name]
     if node.op_type in _SUMMING and ranges.sizes.get(node.outputs[0].name or ""):
         terms = ranges.sizes.get(source.name, 0) / ranges.sizes[node.outputs[0].name or ""]
-        if peak * terms > LARGEST:
+        if peak * terms > form.largest:
             return f"sums {terms:.0f} values of up to {peak:.3g}"
-    if node.op_type in _SQUARING and peak * peak > LARGEST:
+    if node.op_type in _SQUARING and peak * peak > form.largest:
         return f"squares values of up to {peak:.3g}"
     return None
 
 
-def _constant_unfit(node: ir.Node, ports: Ports, fates: Mapping[ir.Value, Fate]) -> str | None:
+def _constant_unfit(node: ir.Node, ports: Ports, plan: HalfPlan) -> str | None:
+    form = plan.form
     for port, value in zip(ports.inputs, node.inputs, strict=True):
-        if port and value is not None and fates.get(value) is Fate.FLOAT:
-            return f"constant {value.name} does not fit float16 ({SMALLEST_NORMAL:.1e} to {LARGEST:.0f})"
+        if port and value is not None and plan.fates.get(value) is Fate.FLOAT:
+            return f"constant {value.name} does not fit {form.name} ({form.smallest:.1e} to {form.largest:.3g})"
     if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-        return _scale_unfit(node.inputs[1])
+        return _scale_unfit(node.inputs[1], form)
     return None
 
 
-def _scale_unfit(scale: ir.Value | None) -> str | None:
-    """A scale loses bits below float16's normal range, and with them the quantized values their meaning."""
+def _scale_unfit(scale: ir.Value | None, form: Form) -> str | None:
+    """A scale that loses bits takes the meaning of the quantized values with it."""
     if scale is None or scale.const_value is None:
         return "its scale is computed"
-    smallest = float(abs(scale.const_value.numpy()).min(initial=SMALLEST_NORMAL))
-    return f"its scale {smallest:.1e} does not fit float16" if smallest < SMALLEST_NORMAL else None
+    if scales_fit(scale.const_value, form):
+        return None
+    return f"its scale {float(abs(scale.const_value.numpy()).min()):.1e} does not fit {form.name}"

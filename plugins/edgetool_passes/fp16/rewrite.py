@@ -1,10 +1,11 @@
-"""Carries out a plan: float16 where it says so, with casts wherever the two precisions meet."""
+"""Carries out a plan: 16 bits where it says so, with casts wherever the two precisions meet."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgetool_passes.fp16.form import Form
 from edgetool_passes.fp16.plan import HalfPlan, is_float
 from edgetool_passes.fp16.weights import MASK_FILL, Fate, as_half, clamped
 
@@ -20,7 +21,7 @@ class Rewritten:
 
     Attributes:
         casts: how many Cast nodes were put in.
-        clamped: names of constants that were moved into float16's range.
+        clamped: names of constants that were moved into the range of 16 bits.
     """
 
     casts: int
@@ -34,7 +35,7 @@ def rewrite(model: ir.Model, plan: HalfPlan, *, keep_io: bool) -> Rewritten:
 
     Args:
         model: with dtypes inferred, the one that the plan was made for.
-        plan: what becomes float16.
+        plan: what gets 16 bits, and of which form.
         keep_io: keep float32 inputs and outputs as they are.
     """
     return _Rewrite(model, plan, keep_io=keep_io).run()
@@ -63,16 +64,14 @@ class _Rewrite:
         self._clamped: dict[ir.Value, ir.Value] = {}
 
     def run(self) -> Rewritten:
-        import onnx_ir as ir
-
         for graph in self._graphs:
             for node in list(graph):
                 self._rewrite_inputs(node)
         for value in self._halves:
-            value.dtype = ir.DataType.FLOAT16
+            value.dtype = self._plan.form.dtype
         for node, ports in self._plan.ports.items():
             if any(port and value in self._halves for port, value in zip(ports.outputs, node.outputs, strict=True)):
-                _retarget(node)
+                _retarget(node, self._plan.form)
         self._rewrite_outputs()
         self._drop_unread()
         names = tuple(sorted(value.name or "" for value in self._clamped))
@@ -104,8 +103,8 @@ class _Rewrite:
         """A Cast right behind the value's producer: where the value is visible, so is its cast."""
         import onnx_ir as ir
 
-        dtype = ir.DataType.FLOAT16 if half else ir.DataType.FLOAT
-        name = self._free_name(f"{value.name}_{'fp16' if half else 'fp32'}")
+        dtype = self._plan.form.dtype if half else ir.DataType.FLOAT
+        name = self._free_name(f"{value.name}_{self._suffix(half=half)}")
         result = ir.Value(name=name, type=ir.TensorType(dtype), shape=value.shape)
         node = ir.Node("", "Cast", [value], [ir.AttrInt64("to", int(dtype))], outputs=[result], name=f"{name}/Cast")
         producer = value.producer()
@@ -121,14 +120,15 @@ class _Rewrite:
         return result
 
     def _constant(self, value: ir.Value) -> ir.Value:
-        """A float16 copy of an initializer."""
+        """A 16-bit copy of an initializer."""
         import onnx_ir as ir
 
         if value not in self._constants:
             assert value.const_value is not None and value.graph is not None
-            name = self._free_name(f"{value.name}_fp16")
-            half = ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT16), shape=value.shape)
-            half.const_value = as_half(value.const_value, name)
+            form = self._plan.form
+            name = self._free_name(f"{value.name}_{form.suffix}")
+            half = ir.Value(name=name, type=ir.TensorType(form.dtype), shape=value.shape)
+            half.const_value = as_half(value.const_value, name, form)
             value.graph.register_initializer(half)
             self._constants[value] = half
             if self._plan.fates.get(value) is Fate.CLAMP:
@@ -136,7 +136,7 @@ class _Rewrite:
         return self._constants[value]
 
     def _masked(self, value: ir.Value) -> ir.Value:
-        """A float32 mask fill that is still finite after a later cast to float16."""
+        """A float32 mask fill that is still finite after a later cast to 16 bits."""
         import onnx_ir as ir
 
         assert value.const_value is not None and value.graph is not None
@@ -164,11 +164,11 @@ class _Rewrite:
                 graph.outputs[index] = used
                 if graph is self._model.graph:
                     wanted = value.name
-                    value.name = self._free_name(f"{wanted}_{'fp32' if half else 'fp16'}")
+                    value.name = self._free_name(f"{wanted}_{self._suffix(half=not half)}")
                     used.name = wanted
 
     def _drop_unread(self) -> None:
-        """Remove float32 initializers that nobody reads any more; their float16 copies take over the names."""
+        """Remove float32 initializers that nobody reads any more; their 16-bit copies take over the names."""
         for value, copy in (*self._constants.items(), *self._clamped.items()):
             graph = value.graph
             if graph is None or value.uses() or value in graph.outputs or copy.name is None or value.name is None:
@@ -178,6 +178,9 @@ class _Rewrite:
             graph.initializers.pop(copy.name)
             copy.name = name
             graph.register_initializer(copy)
+
+    def _suffix(self, *, half: bool) -> str:
+        return self._plan.form.suffix if half else "fp32"
 
     def _free_name(self, wanted: str) -> str:
         name, number = wanted, 1
@@ -191,13 +194,13 @@ def _values(graph: ir.Graph) -> list[ir.Value]:
     return [*graph.inputs, *graph.initializers.values(), *(value for node in graph for value in node.outputs)]
 
 
-def _retarget(node: ir.Node) -> None:
+def _retarget(node: ir.Node, form: Form) -> None:
     """Attributes that say which dtype comes out."""
     import onnx_ir as ir
 
     if node.op_type == "Cast":
-        node.attributes["to"] = ir.AttrInt64("to", int(ir.DataType.FLOAT16))
+        node.attributes["to"] = ir.AttrInt64("to", int(form.dtype))
     elif node.op_type == "ConstantOfShape":
         value = node.attributes.get("value")
         tensor = value.as_tensor() if value is not None else ir.tensor([0.0], dtype=ir.DataType.FLOAT)
-        node.attributes["value"] = ir.AttrTensor("value", as_half(tensor, tensor.name or ""))
+        node.attributes["value"] = ir.AttrTensor("value", as_half(tensor, tensor.name or "", form))

@@ -1,9 +1,11 @@
-"""What ONNX's schemas say about a node's types: which dtypes come out, and which ports may be float16."""
+"""What ONNX's schemas say about a node's types: which dtypes come out, and which ports may have 16 bits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from edgetool_passes.fp16.form import Form
 
 if TYPE_CHECKING:
     import onnx
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 _NAMES = {
     "tensor(float)": "FLOAT",
     "tensor(float16)": "FLOAT16",
+    "tensor(bfloat16)": "BFLOAT16",
     "tensor(double)": "DOUBLE",
     "tensor(bool)": "BOOL",
     "tensor(string)": "STRING",
@@ -28,7 +31,7 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Which inputs and outputs of a node may be float16, by position."""
+    """Which inputs and outputs of a node may have 16 bits, by position."""
 
     inputs: tuple[bool, ...]
     outputs: tuple[bool, ...]
@@ -48,18 +51,36 @@ def schema_of(node: ir.Node, opsets: dict[str, int]) -> onnx.defs.OpSchema | Non
     return onnx.defs.get_schema(node.op_type, version, node.domain)
 
 
-def half_ports(node: ir.Node, schema: onnx.defs.OpSchema | None) -> Ports:
-    """The ports that the schema lets be float16; none for a node without schema or with subgraphs."""
+def half_ports(node: ir.Node, schema: onnx.defs.OpSchema | None, form: Form) -> Ports:
+    """The ports that the schema lets be of this form; none for a node without schema or with subgraphs."""
     import onnx_ir as ir
 
     graphs = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
     if schema is None or any(attribute.type in graphs for attribute in node.attributes.values()):
         return Ports((False,) * len(node.inputs), (False,) * len(node.outputs))
-    half = {row.type_param_str for row in schema.type_constraints if "tensor(float16)" in row.allowed_type_strs}
+    half = {row.type_param_str for row in schema.type_constraints if form.type_str in row.allowed_type_strs}
     return Ports(
         tuple(_type_str(schema.inputs, index) in half for index in range(len(node.inputs))),
         tuple(_type_str(schema.outputs, index) in half for index in range(len(node.outputs))),
     )
+
+
+def gains_form(model: onnx.ModelProto, form: Form, *, opset: int) -> bool:
+    """Whether an operator of the model takes a form in this opset that it does not take in the model's own."""
+    import onnx.defs
+
+    from edgetool.graph.opset import opset_of
+    from edgetool.graph.walk import graphs
+
+    def takes(op_type: str, version: int) -> bool:
+        if not onnx.defs.has(op_type, version, ""):
+            return False
+        rows = onnx.defs.get_schema(op_type, version, "").type_constraints
+        return any(form.type_str in row.allowed_type_strs for row in rows)
+
+    own = opset_of(model)
+    kinds = {node.op_type for graph in graphs(model.graph) for node in graph.node if node.domain in ("", "ai.onnx")}
+    return any(takes(kind, opset) and not takes(kind, own) for kind in kinds)
 
 
 def _type_str(formals: list[onnx.defs.OpSchema.FormalParameter], index: int) -> str:

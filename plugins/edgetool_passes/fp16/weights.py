@@ -1,63 +1,85 @@
-"""What happens to a stored float32 tensor: it becomes float16, it is clamped as a mask's fill value, or it stays."""
+"""What happens to a stored float32 tensor: it gets 16 bits, it is clamped as a mask's fill value, or it stays."""
 
 from __future__ import annotations
 
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from edgetool_passes.fp16.form import FLOAT16, Form
+
 if TYPE_CHECKING:
     import numpy as np
     import onnx_ir as ir
 
-LARGEST = 65504.0
-SMALLEST_NORMAL = 2.0**-14
 MASK_FILL = 1e9
 """Magnitudes from here on stand for minus infinity in attention masks; no activation is that large."""
 _FILLED = frozenset({"Clip", "Max", "Min", "Pad", "Where"})
 """Operators in which a constant that is too large is only compared or put in, so that clamping keeps its meaning."""
 _MASKING = frozenset({"Add", "Mul", "Sub"})
+_SCALED = frozenset({"QuantizeLinear", "DequantizeLinear"})
+_WORST_SCALE = 2.0**-9
+"""Relative error of a scale that is still less than what rounding to int8 does."""
 
 
 class Fate(Enum):
-    """What becomes of a stored tensor in float16."""
+    """What becomes of a stored tensor in 16 bits."""
 
     HALF = "half"
     CLAMP = "clamp"
     FLOAT = "float"
 
 
-def fate_of(tensor: ir.TensorProtocol, readers: frozenset[str]) -> Fate:
+def fate_of(tensor: ir.TensorProtocol, readers: frozenset[str], form: Form) -> Fate:
     """Decide by the tensor's range; infinities stay what they are.
 
     Args:
         tensor: float32.
         readers: operators that read it.
+        form: what it would become.
     """
     largest, uniform = _extent(tensor)
-    if largest == 0 or SMALLEST_NORMAL <= largest <= LARGEST:
+    if largest == 0 or form.smallest <= largest <= form.largest:
         return Fate.HALF
-    if largest > LARGEST and uniform:
+    if readers <= _SCALED:
+        return Fate.HALF if scales_fit(tensor, form) else Fate.FLOAT
+    if largest > form.largest and uniform:
         fill = readers <= _FILLED or (largest >= MASK_FILL and readers <= _FILLED | _MASKING)
         return Fate.CLAMP if fill else Fate.FLOAT
     return Fate.FLOAT
 
 
-def as_half(tensor: ir.TensorProtocol, name: str) -> ir.TensorProtocol:
-    """The tensor in float16, computed when it is asked for, so that nothing is held meanwhile; fills are clamped."""
+def scales_fit(tensor: ir.TensorProtocol, form: Form) -> bool:
+    """Whether every scale keeps its value well enough: below the normal range bits are lost."""
+    import numpy as np
+
+    scales = np.abs(tensor.numpy()).astype(np.float64)
+    if not scales.size:
+        return True
+    step = form.smallest * 2.0 ** (1 - form.bits)
+    return bool(
+        scales.max() <= form.largest and (scales.min() >= form.smallest or step / 2 <= _WORST_SCALE * scales.min())
+    )
+
+
+def as_half(tensor: ir.TensorProtocol, name: str, form: Form) -> ir.TensorProtocol:
+    """The tensor in 16 bits, computed when it is asked for, so that nothing is held meanwhile; fills are clamped."""
     import numpy as np
     import onnx_ir as ir
+
+    dtype = form.dtype.numpy()
 
     def compute() -> ir.TensorProtocol:
         values = tensor.numpy()
         with np.errstate(over="ignore"):
-            half = np.asarray(values, dtype=np.float16)
-        if values.size and np.isinf([half.min(), half.max()]).any():
-            half = np.where(np.isfinite(values), np.clip(values, -LARGEST, LARGEST), values).astype(np.float16)
+            half = np.asarray(values, dtype=dtype)
+        if values.size and np.isinf(np.array([half.min(), half.max()], np.float32)).any():
+            limit = form.largest
+            half = np.where(np.isfinite(values), np.clip(values, -limit, limit), values).astype(dtype)
         del values  # or the mapping could not be given back
         release(tensor)
-        return ir.Tensor(half, name=name)
+        return ir.Tensor(half, dtype=form.dtype, name=name)
 
-    return ir.LazyTensor(compute, ir.DataType.FLOAT16, ir.Shape(tensor.shape.numpy()), name=name)
+    return ir.LazyTensor(compute, form.dtype, ir.Shape(tensor.shape.numpy()), name=name)
 
 
 def clamped(tensor: ir.TensorProtocol, name: str) -> ir.TensorProtocol:
@@ -65,7 +87,8 @@ def clamped(tensor: ir.TensorProtocol, name: str) -> ir.TensorProtocol:
     import numpy as np
     import onnx_ir as ir
 
-    return ir.Tensor(np.clip(tensor.numpy(), -LARGEST, LARGEST).astype(np.float32), name=name)
+    limit = FLOAT16.largest
+    return ir.Tensor(np.clip(tensor.numpy(), -limit, limit).astype(np.float32), name=name)
 
 
 def release(tensor: ir.TensorProtocol) -> None:

@@ -36,7 +36,12 @@ class Calibration:
         self._context = context
         self._where = str(where)
         self._judged = False
-        self.data = _samples(context, where)
+        self.data = samples_of(
+            context,
+            where,
+            why="static quantization needs samples to learn the ranges of activations from",
+            without="use the pass `quantize-dynamic`",
+        )
 
     def run(self, model: onnx.ModelProto, watches: Mapping[str, Watch], *, purpose: str) -> None:
         """Show every sample to the watches.
@@ -101,14 +106,25 @@ def _named_after(where: str, copy: Path) -> Iterator[None]:
         raise type(error)(error.code, error.message, where=told, hint=error.hint) from error
 
 
-def _samples(context: PassContext, where: Path) -> CalibrationSet:
+def samples_of(context: PassContext, where: Path, *, why: str, without: str) -> CalibrationSet:
+    """The user's samples, which there must be.
+
+    Args:
+        context: holds them.
+        where: the model's file, for messages.
+        why: what they are needed for, as a sentence.
+        without: what to do instead when there is no data.
+
+    Raises:
+        ConfigError: `calibration-missing` or `calibration-empty`.
+    """
     if context.calibration is None:
         raise ConfigError(
             "calibration-missing",
-            "static quantization needs samples to learn the ranges of activations from",
+            why,
             where=str(where),
             hint='Set `calibration = "folder or module:function"` in [data]; 50 to 200 real samples are enough. '
-            "without data, use the pass `quantize-dynamic`",
+            f"without data, {without}",
         )
     if context.calibration.count == 0:
         raise _empty(str(where))
