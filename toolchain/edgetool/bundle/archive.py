@@ -71,7 +71,7 @@ def write_archive(bundle: Bundle, destination: Path) -> Archived:
     """
     _refuse_to_overwrite(destination)
     files = _files(bundle)
-    writing = _Writing()
+    writing = _Writing(files)
     with host_errors(destination):
         destination.parent.mkdir(parents=True, exist_ok=True)
     with written_aside(destination) as file:
@@ -111,24 +111,25 @@ class _Hashed:
 class _Writing:
     """Collects the segments of all files, and the one stream that holds what they have in common."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: Sequence[ArchivedFile]) -> None:
         self.segments: list[Segment] = []
         self._packer = lzma.LZMACompressor(lzma.FORMAT_XZ, lzma.CHECK_NONE, filters=_FILTERS)
         self._packed: list[bytes] = []
-        self._own: dict[ArchivedFile, int] = {}
-        self._shared: dict[ArchivedFile, int] = {}
+        self._last: ArchivedFile | None = None
+        self._own = dict.fromkeys(files, 0)
+        self._shared = dict.fromkeys(files, 0)
 
     def add(self, file: ArchivedFile, coded: Coded) -> None:
         """Append a segment; segments without a code of their own grow together."""
-        last = self.segments[-1] if self.segments else None
-        both = (last.size if last else 0) + coded.segment.size
-        if last and file in self._shared and last.width == coded.segment.width == 0 and both <= MAX_SEGMENT:
-            self.segments[-1] = Segment(both)
+        before = self.segments[-1] if file is self._last else None
+        if before and before.width == coded.segment.width == 0 and before.size + coded.segment.size <= MAX_SEGMENT:
+            self.segments[-1] = Segment(before.size + coded.segment.size)
         else:
             self.segments.append(coded.segment)
+        self._last = file
         self._packed.append(self._packer.compress(coded.rest))
-        self._own[file] = self._own.get(file, 0) + len(coded.data)
-        self._shared[file] = self._shared.get(file, 0) + len(zlib.compress(coded.rest, 1))
+        self._own[file] += len(coded.data)
+        self._shared[file] += len(zlib.compress(coded.rest, 1))
 
     def packed_rest(self) -> bytes:
         return b"".join((*self._packed, self._packer.flush()))

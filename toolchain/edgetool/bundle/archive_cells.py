@@ -24,7 +24,7 @@ MOST_WORDS = 256
 
 _SWITCH = 8 * 120.0  # bits that another run costs: its tables, and its place in the index
 _TABLE = 1.5  # bits of a Huffman table for each symbol, about
-_SOLID = 0.85  # xz over many cells against deflate over one
+_SOLID = 0.85  # xz over many cells against deflate over one, where there is something to find
 _SAMPLE = 5  # level of the deflate that stands for xz
 
 
@@ -139,7 +139,8 @@ def _deflated_bits(window: Array, cells: int) -> Array:
     import numpy as np
 
     parts = (window[cell * CELL : (cell + 1) * CELL] for cell in range(cells))
-    return np.array([8 * _SOLID * len(zlib.compress(part.tobytes(), _SAMPLE)) for part in parts])
+    sizes = np.array([len(zlib.compress(part.tobytes(), _SAMPLE)) for part in parts])
+    return 8.0 * np.where(2 * sizes < CELL, _SOLID * sizes, sizes)
 
 
 def _plane_bits(counts: Array, words: Array, width: int) -> Array:
@@ -177,13 +178,24 @@ def _palette_bits(words: Array, width: int) -> Array:
     """What words take as indices and a list of those that occur; infinite where there are too many."""
     import numpy as np
 
-    cells, length = words.shape
+    length = words.shape[1]
+    most = min(MOST_WORDS, length // 2)
+    bits = np.full(len(words), np.inf)
+    candidates = np.flatnonzero(_firsts(words[:, : 2 * most]).sum(axis=1) <= most)  # a part tells most of them
+    is_first = _firsts(words[candidates])
+    different = is_first.sum(axis=1)
+    firsts = np.flatnonzero(is_first)
+    counts = np.diff(firsts, append=is_first.size)
+    coded = np.bincount(firsts // length, counts * np.log2(length / counts), len(candidates))
+    bits[candidates] = np.where(different <= most, coded + different * (8.0 * width + _TABLE), np.inf)
+    return bits
+
+
+def _firsts(words: Array) -> Array:
+    """[cells, words]: for the words of each cell in order, which differ from the one before."""
+    import numpy as np
+
     ordered = np.sort(words, axis=1)
-    is_new = np.ones(ordered.shape, bool)
-    is_new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    different = is_new.sum(axis=1)
-    firsts = np.flatnonzero(is_new)
-    counts = np.diff(firsts, append=cells * length)
-    bits = np.bincount(firsts // length, weights=counts * np.log2(length / counts), minlength=cells)
-    bits += different * (8.0 * width + _TABLE)
-    return np.where(different <= min(MOST_WORDS, length // 2), bits, np.inf)
+    is_first = np.ones(ordered.shape, bool)
+    np.not_equal(ordered[:, 1:], ordered[:, :-1], out=is_first[:, 1:])
+    return is_first

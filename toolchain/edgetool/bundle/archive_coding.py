@@ -178,7 +178,7 @@ def _planes(words: Array) -> list[Array]:
     """The first bytes of all words, then the second ones, and so on."""
     import numpy as np
 
-    rows = words.view(np.uint8).reshape(len(words), -1)
+    rows = words.view(np.uint8).reshape(len(words), words.itemsize)
     return [np.ascontiguousarray(rows[:, place]) for place in range(rows.shape[1])]
 
 
