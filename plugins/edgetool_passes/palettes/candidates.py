@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 WEIGHTED = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose", "Gather", "LSTM", "GRU", "RNN"})
-FED = "it is an input of the model"
-INSIDE = "it is inside control flow"
+FED = "its weight is an input of the model"
+INSIDE = "its weight is inside control flow"
 _FLOATS = ("FLOAT", "FLOAT16")
 
 
@@ -22,8 +22,8 @@ class Candidates:
     """The decision for one model.
 
     Attributes:
-        chosen: in the order in which they are read.
-        excluded: name of the weight -> reason, for those that stay as they are.
+        chosen: weights, in the order in which they are read.
+        excluded: label of a node -> reason, where a weight of it stays as it is.
         quantized: labels of nodes whose weight is stored as integers already.
     """
 
@@ -35,29 +35,39 @@ class Candidates:
 def find_candidates(model: ir.Model, *, min_size: int, exclude: Sequence[str]) -> Candidates:
     """Decide for every weight of the main graph; those inside control flow stay as they are."""
     chosen: dict[ir.Value, None] = {}
+    left: set[ir.Value] = set()
     excluded: dict[str, str] = {}
-    quantized: list[str] = []
-    for number, node in enumerate(model.graph):
-        if node.op_type not in WEIGHTED or node.domain not in ("", "ai.onnx"):
-            continue
-        label = node.name or f"{node.op_type}#{number}"
-        for value in filter(None, node.inputs):
-            if _dequantizes(value):
-                quantized.append(label)
-            tensor = value.const_value
-            if tensor is None or not value.is_initializer() or tensor.dtype.name not in _FLOATS:
-                continue
-            if len(tensor.shape) < 2:  # biases
-                continue
+    quantized: dict[str, None] = {}
+    for label, value in _reads(model.graph):
+        if _dequantizes(value):
+            quantized[label] = None
+        elif _is_weight(value):
             reason = _reason_against(value, label, min_size=min_size, exclude=exclude)
             if reason is None:
                 chosen[value] = None
             else:
-                excluded[value.name or ""] = reason
-    for graph in model.graph.subgraphs():
-        excluded |= {name: INSIDE for name, value in graph.initializers.items() if _size(value) >= min_size}
-    kept = tuple(value for value in chosen if value.name not in excluded)
-    return Candidates(kept, excluded, tuple(dict.fromkeys(quantized)))
+                left.add(value)
+                excluded.setdefault(label, reason)
+    for inner in model.graph.subgraphs():
+        for label, value in _reads(inner):
+            if _is_weight(value) and value.graph is not model.graph and _size(value) >= min_size:
+                excluded.setdefault(label, INSIDE)
+    return Candidates(tuple(value for value in chosen if value not in left), excluded, tuple(quantized))
+
+
+def _reads(graph: ir.Graph) -> Iterator[tuple[str, ir.Value]]:
+    """What the weighted nodes of a graph read, with their labels."""
+    for number, node in enumerate(graph):
+        if node.op_type in WEIGHTED and node.domain in ("", "ai.onnx"):
+            for value in filter(None, node.inputs):
+                yield node.name or f"{node.op_type}#{number}", value
+
+
+def _is_weight(value: ir.Value) -> bool:
+    tensor = value.const_value
+    if tensor is None or not value.is_initializer():
+        return False
+    return tensor.dtype.name in _FLOATS and len(tensor.shape) > 1  # one dimension is a bias
 
 
 def _reason_against(value: ir.Value, label: str, *, min_size: int, exclude: Sequence[str]) -> str | None:
@@ -67,9 +77,9 @@ def _reason_against(value: ir.Value, label: str, *, min_size: int, exclude: Sequ
     if value.is_graph_input():
         return FED
     if value.is_graph_output():
-        return "it is an output of the model"
+        return "its weight is an output of the model"
     if (size := _size(value)) < min_size:
-        return f"it has {size} values, fewer than min_size = {min_size}"
+        return f"its weight has {size} values, fewer than min_size = {min_size}"
     return None
 
 

@@ -16,9 +16,9 @@ def verdict(candidates: Candidates) -> tuple[Problem, ...]:
     if not candidates.chosen:
         return (_nothing(candidates),)
     found = [
-        Problem(f"these weights stay as they are: {reason}", names, fix, severity="warn")
+        Problem(f"these nodes keep their weights: {reason}", labels, fix, severity="warn")
         for reason, fix in _FIXES.items()
-        if (names := tuple(name for name, given in candidates.excluded.items() if given == reason))
+        if (labels := tuple(label for label, given in candidates.excluded.items() if given == reason))
     ]
     if candidates.quantized:
         why = "these nodes keep their weights: they are stored as integers, which an archive codes as well"
@@ -38,6 +38,7 @@ def _nothing(candidates: Candidates) -> Problem:
             f"nothing to cluster: no stored float weight is read by {', '.join(sorted(WEIGHTED))}",
             fix="put `simplify` first, which folds weights that are computed, or take this pass out of the recipe",
         )
-    name, reason = next(iter(candidates.excluded.items()))
+    reason = next(iter(candidates.excluded.values()))
     fix = _FIXES.get(reason, "change the options of the pass, or take it out of the recipe")
-    return Problem(f"nothing to cluster: {name!r} stays as it is because {reason}", tuple(candidates.excluded), fix)
+    blamed = tuple(candidates.excluded)
+    return Problem(f"nothing to cluster: every weighted node stays as it is, the first because {reason}", blamed, fix)
