@@ -9,6 +9,9 @@ from edgetool.runner import Runner
 from edgetool_onnxruntime.runner import SessionRunner
 from edgetool_onnxruntime.session import SessionSettings, open_session, session_signature
 
+_WRONG_OPTIMIZERS = ("WeightBiasQuantization",)
+"""It quantizes biases with the product of two scales, which is zero when they are float16 (ONNX Runtime 1.31)."""
+
 
 def open_onnx(path: Path, threads: int) -> Runner:
     """Open an ONNX file for the reference and for calibration; extra outputs are served like all others.
@@ -23,5 +26,5 @@ def open_onnx(path: Path, threads: int) -> Runner:
         UnavailableError: onnxruntime is not installed.
     """
     require_onnx(path)
-    session = open_session(path, SessionSettings(threads=threads))
+    session = open_session(path, SessionSettings(threads=threads, without=_WRONG_OPTIMIZERS))
     return SessionRunner(session, session_signature(session, path), path=path)

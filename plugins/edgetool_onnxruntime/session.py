@@ -38,6 +38,7 @@ class SessionSettings:
         spinning: waiting threads spin: a little quicker where nothing else runs, and twice as slow on a busy machine.
         entries: further session configuration entries.
         optimized_path: also write the optimized graph there.
+        without: optimizers of ONNX Runtime to leave out, by their names.
     """
 
     threads: int
@@ -48,6 +49,7 @@ class SessionSettings:
     spinning: bool = False
     entries: Mapping[str, str] = field(default_factory=dict)
     optimized_path: Path | None = None
+    without: tuple[str, ...] = ()
 
     def config_entries(self) -> dict[str, str]:
         """Session configuration entries, the user's last so that they win."""
@@ -81,7 +83,10 @@ def open_session(path: Path, settings: SessionSettings) -> Any:
     providers = [(name, dict(options)) for name, options in settings.providers.items()]
     try:
         session = runtime.InferenceSession(
-            str(path), sess_options=session_options(runtime, settings), providers=providers
+            str(path),
+            sess_options=session_options(runtime, settings),
+            providers=providers,
+            disabled_optimizers=list(settings.without),
         )
     except runtime_errors() as error:
         raise load_error(error, path) from error

@@ -62,9 +62,17 @@ def _rewrites(model: onnx.ModelProto, matrices: frozenset[str], *, uint8_activat
     from edgetool.qdq.pairs import use_full_range
     from edgetool.qdq.ranges import read_ranges
     from edgetool_onnxruntime.lowering.biases import quantize_biases
+    from edgetool_onnxruntime.lowering.half_scales import widen_scales
     from edgetool_onnxruntime.lowering.outputs import quantize_outputs
     from edgetool_onnxruntime.lowering.zero_points import shift_to_uint8
 
+    if count := widen_scales(model.graph):
+        yield Lowering(
+            "float32-scales",
+            "scales of 16 bits became float32, with casts around: ONNX Runtime multiplies scales of both inputs as they "
+            "are, and in float16 the product is zero",
+            count,
+        )
     if count := use_full_range(model.graph, "uint8" if uint8_activations else "int8"):
         yield Lowering(
             "full-range",

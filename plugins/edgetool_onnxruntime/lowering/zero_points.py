@@ -24,7 +24,8 @@ def shift_to_uint8(graph: onnx.GraphProto) -> int:
     for pair in activation_pairs(graph):
         if pair.zero_point.dtype == np.int8:
             zero_point = np.uint8(int(pair.zero_point) + 128)
-            requantize(editor, pair, store_grid(editor, pair.tensor, scale=pair.scale, zero_point=zero_point))
+            grid = store_grid(editor, pair.tensor, scale=pair.scale, zero_point=zero_point, dtype=pair.dtype)
+            requantize(editor, pair, grid)
             count += 1
     editor.commit()
     return count

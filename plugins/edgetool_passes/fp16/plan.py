@@ -93,7 +93,7 @@ def make_plan(
         form: the 16-bit type.
         keep: names of nodes or operators that the user wants in float32; `*` and `?` match in names.
         ranges: of activations on calibration data, or None when there is none.
-        limit: largest magnitude that an activation may have in 16 bits; None for a type that holds whatever float32 holds.
+        limit: largest magnitude that may get 16 bits; None for a type that holds whatever float32 holds.
     """
     plan = HalfPlan(form)
     _decide_fates(model, plan)

@@ -38,6 +38,7 @@ class ActivationPair:
         dequantize: all readers of the quantized tensor.
         scale: one float.
         zero_point: of the type that the tensor is quantized to.
+        dtype: of the scale, and with it of the float tensors on both sides: `float32` or one of 16 bits.
     """
 
     tensor: str
@@ -45,6 +46,7 @@ class ActivationPair:
     dequantize: tuple[onnx.NodeProto, ...]
     scale: float
     zero_point: np.integer[Any]
+    dtype: str = "float32"
 
     @property
     def is_symmetric_int8(self) -> bool:
@@ -80,7 +82,8 @@ def _pair(node: onnx.NodeProto, index: GraphIndex) -> ActivationPair | None:
         return None
     if not all(_undoes(reader, scale, zero_point, index) for reader in readers):
         return None
-    return ActivationPair(node.input[0], node, tuple(readers), float(scale.reshape(())), zero_point.reshape(-1)[0])
+    step, integer = scale.reshape(()), zero_point.reshape(-1)[0]
+    return ActivationPair(node.input[0], node, tuple(readers), float(step), integer, step.dtype.name)
 
 
 def _undoes(
@@ -98,12 +101,16 @@ def _undoes(
     )
 
 
-def store_grid(editor: GraphEditor, tensor: str, *, scale: float, zero_point: np.integer[Any]) -> Grid:
-    """Store a per-tensor scale and zero point of a tensor's own."""
+def store_grid(
+    editor: GraphEditor, tensor: str, *, scale: float, zero_point: np.integer[Any], dtype: str = "float32"
+) -> Grid:
+    """Store a per-tensor scale, of the float tensor's dtype, and zero point of a tensor's own."""
+    import ml_dtypes
     import numpy as np
 
+    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
     return Grid(
-        editor.constant(np.array(scale, np.float32), f"{tensor}_scale"),
+        editor.constant(np.array(scale, kind), f"{tensor}_scale"),
         editor.constant(np.array(zero_point), f"{tensor}_zero_point"),
         scale,
     )
@@ -155,9 +162,9 @@ def use_full_range(graph: onnx.GraphProto, dtype: Literal["uint8", "int8"]) -> i
     count = 0
     for pair in activation_pairs(graph):
         if pair.is_symmetric_int8 and pair.tensor in nonnegative:
-            requantize(
-                editor, pair, store_grid(editor, pair.tensor, scale=pair.scale * 127 / 255, zero_point=zero_point)
-            )
+            scale = pair.scale * 127 / 255
+            grid = store_grid(editor, pair.tensor, scale=scale, zero_point=zero_point, dtype=pair.dtype)
+            requantize(editor, pair, grid)
             count += 1
     editor.commit()
     return count
