@@ -54,6 +54,11 @@ def edgetool_passes() -> list[PassInfo]:
             loader="edgetool_passes.quantize_static:QuantizeStatic",
         ),
         PassInfo(
+            name="low-rank",
+            summary="one large weight becomes two small ones, where that saves weights and work; embeddings, too",
+            loader="edgetool_passes.low_rank:LowRank",
+        ),
+        PassInfo(
             name="drop-layers",
             summary="remove repeated residual blocks, those that are missed least, and correct what is left",
             loader="edgetool_passes.drop_layers:DropLayers",

@@ -92,15 +92,20 @@ class Regression:
         self._folds[self._seen % 2].add(x.astype(np.float64), y.astype(np.float64))
         self._seen += 1
 
-    def fit(self, prior: Array, *, diagonal: bool = False) -> Fit:
+    def fit(self, prior: Array, *, shifted: bool = True, diagonal: bool = False) -> Fit:
         """Solve.
 
         Args:
             prior: [inputs, outputs], or [inputs] with `diagonal`.
+            shifted: whether there is a shift; else it is zero.
             diagonal: a factor and a shift for each channel, instead of a matrix.
         """
         even, odd = self._folds
-        solve = _solve_diagonal if diagonal else _solve
+
+        def solve(fold: Fold, prior: Array, strength: float) -> tuple[Array, Array]:
+            means = (fold.x / fold.count, fold.y / fold.count) if shifted else (0 * fold.x, 0 * fold.y)
+            return (_solve_diagonal if diagonal else _solve)(fold, means, prior, strength)
+
         if not even.count or not odd.count:
             whole = even + odd
             matrix, shift = solve(whole, prior, _STRENGTHS[-1])
@@ -115,35 +120,26 @@ class Regression:
         return Fit(matrix, shift, best, errors[best], errors[float("inf")])
 
 
-def _centred(fold: Fold) -> tuple[Array, Array, Array, Array]:
-    """Means of x and y, and the sums of products of what is left without them."""
+def _solve(fold: Fold, means: tuple[Array, Array], prior: Array, strength: float) -> tuple[Array, Array]:
     import numpy as np
 
-    mean_x, mean_y = fold.x / fold.count, fold.y / fold.count
-    return mean_x, mean_y, fold.xx - np.outer(fold.x, mean_x), fold.xy - np.outer(fold.x, mean_y)
-
-
-def _solve(fold: Fold, prior: Array, strength: float) -> tuple[Array, Array]:
-    import numpy as np
-
-    mean_x, mean_y, xx, xy = _centred(fold)
+    mean_x, mean_y = means
     matrix = prior
     if strength != float("inf"):
+        xx, xy = fold.xx - np.outer(fold.x, mean_x), fold.xy - np.outer(fold.x, mean_y)
         scale = max(float(np.trace(xx)) / len(xx), 1e-30)
-        change = np.linalg.solve(xx + strength * scale * np.eye(len(xx)), xy - xx @ prior)
-        matrix = prior + change
+        matrix = prior + np.linalg.solve(xx + strength * scale * np.eye(len(xx)), xy - xx @ prior)
     return matrix, mean_y - mean_x @ matrix
 
 
-def _solve_diagonal(fold: Fold, prior: Array, strength: float) -> tuple[Array, Array]:
+def _solve_diagonal(fold: Fold, means: tuple[Array, Array], prior: Array, strength: float) -> tuple[Array, Array]:
     import numpy as np
 
-    mean_x, mean_y, xx, xy = _centred(fold)
+    mean_x, mean_y = means
     factor = prior
     if strength != float("inf"):
-        squares = np.diag(xx)
-        scale = max(float(squares.mean()), 1e-30)
-        factor = prior + (np.diag(xy) - squares * prior) / (squares + strength * scale)
+        xx, xy = np.diag(fold.xx) - fold.x * mean_x, np.diag(fold.xy) - fold.x * mean_y
+        factor = prior + (xy - xx * prior) / (xx + strength * max(float(xx.mean()), 1e-30))
     return factor, mean_y - mean_x * factor
 
 

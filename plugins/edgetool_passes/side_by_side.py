@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def side_by_side(first: onnx.ModelProto, others: Mapping[str, onnx.ModelProto]) -> onnx.ModelProto:
-    """A model with the outputs of `first` that computes all the others as well.
+    """A model that computes all of them, and has no outputs yet: what is watched decides what has to be computed.
 
     Args:
         first: keeps its names.
@@ -41,6 +41,7 @@ def side_by_side(first: onnx.ModelProto, others: Mapping[str, onnx.ModelProto]) 
             added.name = prefix + node.name
             _rename(added, renamed)
     joined.graph.ClearField("value_info")
+    joined.graph.ClearField("output")
     return joined
 
 
