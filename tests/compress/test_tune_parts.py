@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -253,6 +254,17 @@ def test_what_does_not_pay_beyond_doubt_leaves_float() -> None:
     pick = _picker(max_drop=0.01).pick(points)
     assert pick.chosen is points[0]
     assert not pick.pays
+
+
+def test_taking_turns_settles_what_separate_measurements_cannot() -> None:
+    points = [_point("float", 10, _halves(0, 0), spread=0.4), _point("int8", 5, _halves(0, 0), spread=0.4)]
+    picker = _picker(max_drop=0.01)
+    assert picker.pick(points).chosen is points[0]
+    settled = replace(picker, duels={(points[1].recipe.key, points[0].recipe.key): (1.9, 0.1)})
+    assert settled.pick(points).chosen is points[1]
+    assert settled.gain(points[0], points[1]) == (1 / 1.9, 0.1)
+    slower = replace(picker, duels={(points[1].recipe.key, points[0].recipe.key): (0.9, 0.02)})
+    assert slower.pick(points).chosen is points[0]
 
 
 def test_of_those_that_are_as_fast_the_most_accurate_is_chosen() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ class Clock:
     def __init__(self, seconds: float, *, margin: float = 0.02) -> None:
         self._started = time.monotonic()
         self._deadline = self._started + seconds - min(1.0, seconds * margin)
-        self._slowest = 0.0
+        self._taken: list[float] = []
         self.expired = False
 
     @property
@@ -36,11 +37,11 @@ class Clock:
 
     def learn(self, seconds: float) -> None:
         """An evaluation took so long."""
-        self._slowest = max(self._slowest, seconds)
+        self._taken.append(seconds)
 
     def ask(self) -> None:
-        """Raise `OutOfTime` where an evaluation as slow as the slowest would not end in time."""
-        if self.left <= self._slowest:
+        """Raise `OutOfTime` where an evaluation that takes as long as most would not end in time."""
+        if self.left <= (statistics.median(self._taken) if self._taken else 0.0):
             raise OutOfTime
 
     @contextmanager

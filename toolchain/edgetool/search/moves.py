@@ -49,17 +49,20 @@ class Tweak:
         options: what to set.
         wants: `accuracy`: tried where the constraint is missed. `speed`: tried where there is room.
         needs: operators of which the network must have one for it to make a difference.
+        unless: operators of which it must have none, because the default is the same then.
     """
 
     use: str
     options: Mapping[str, Any]
     wants: Literal["accuracy", "speed"]
     needs: frozenset[str] = frozenset()
+    unless: frozenset[str] = frozenset()
 
 
 STARTS = (
     Start("quantize-static", fact="int8"),
     Start("quantize-dynamic", fact="int8"),
+    Start("cast-bf16", serves=("latency",)),
     Start("cast-fp16", fact="fp16", serves=("latency",), known=True),
     Start("cast-fp16", serves=STORAGE),
     Start("quantize-weights", serves=STORAGE, bolder=({"bits": 4, "method": "hqq"},)),
@@ -72,14 +75,14 @@ STARTS = (
 )
 """In the order in which they are tried: what usually gains most comes first, because the time may run out."""
 
-_PRODUCTS = frozenset({"MatMul", "Gemm"})
+_CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 
 TWEAKS = (
-    Tweak("quantize-static", {"attention_scores": True}, "speed", frozenset({"Softmax"})),
+    Tweak("quantize-static", {"attention_scores": True}, "speed", needs=frozenset({"Softmax"})),
+    Tweak("quantize-static", {"calibrator": "min-max"}, "accuracy", needs=_CONVOLUTIONS),
+    Tweak("quantize-static", {"calibrator": "mse"}, "accuracy", unless=_CONVOLUTIONS),
     Tweak("quantize-static", {"calibrator": "percentile"}, "accuracy"),
-    Tweak("quantize-static", {"calibrator": "min-max"}, "accuracy"),
-    Tweak("quantize-static", {"calibrator": "mse"}, "accuracy"),
-    Tweak("quantize-static", {"smoothing": 0.5}, "accuracy", _PRODUCTS),
-    Tweak("nncf-quantize", {"model_type": "transformer"}, "accuracy", frozenset({"Softmax"})),
+    Tweak("quantize-static", {"smoothing": 0.5}, "accuracy", needs=frozenset({"MatMul"})),
+    Tweak("nncf-quantize", {"model_type": "transformer"}, "accuracy", needs=frozenset({"Softmax"})),
 )
 """Each is tried on top of a start of the same pass."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from edgetool.engine.ranking import ratio
@@ -57,10 +57,12 @@ class Picker:
     Attributes:
         limits: what a recipe must hold.
         objective: what is made small.
+        duels: keys of two recipes to how many times as fast the first is, and the doubt, where they took turns.
     """
 
     limits: Limits
     objective: Objective
+    duels: Mapping[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
 
     def pick(self, points: Sequence[Point]) -> Pick:
         """Choose; where the best does not hold what it promised on the other samples, the next one.
@@ -95,7 +97,10 @@ class Picker:
         )
 
     def best(self, points: Sequence[Point], group: str) -> Point | None:
-        """Of sound points: the smallest value; the most accurate one of those that are as good."""
+        """Of sound points: the smallest value; the most accurate one of those that are as good.
+
+        Float where none is better than it beyond doubt.
+        """
         if not points:
             return None
         first = points[0]
@@ -103,9 +108,10 @@ class Picker:
             if self.gain(row, first)[0] > 1:
                 first = row
         level = [row for row in points if not self.beats(first, row)]
-        best = min(level, key=lambda row: (row.trial.loss(group) or 0.0) if row.trial else 0.0)
-        plain = [row for row in points if row.recipe.main is None]
-        return best if not plain or self.beats(best, plain[0]) else plain[0]
+        plain = next((row for row in points if row.recipe.main is None), None)
+        if plain is not None:
+            level = [row for row in level if row is not plain and self.beats(row, plain)]
+        return min(level, key=lambda row: (row.trial.loss(group) or 0.0) if row.trial else 0.0, default=plain)
 
     def judge(self, points: Sequence[Point], best: Point) -> tuple[Verdict, ...]:
         """All budgets by samples that the choice was not made by.
@@ -131,6 +137,10 @@ class Picker:
     def gain(self, row: Point, other: Point) -> tuple[float, float]:
         """How many times as good the first is, and how far that may be off, as a share of it."""
         if self.objective == "latency":
+            if found := self.duels.get((row.recipe.key, other.recipe.key)):
+                return found
+            if found := self.duels.get((other.recipe.key, row.recipe.key)):
+                return 1 / found[0], found[1]
             assert row.trial is not None and row.trial.measurement is not None
             assert other.trial is not None and other.trial.measurement is not None
             return ratio(row.trial.measurement.latency, other.trial.measurement.latency)

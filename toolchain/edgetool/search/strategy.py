@@ -1,11 +1,11 @@
 """The order in which recipes are tried: few evaluations, each chosen by what the earlier ones said.
 
-1. The float network, the target's own recipe, and every start.
+1. The float network, the target's own recipe, and every start that takes nothing out of the network.
 2. For each of these, the most promising first: where it misses the accuracy, options that make it more accurate; where
    there is room, options that do more.
 3. What still misses: its layers are ranked by sensitivity in one pass over the data, and the fewest of the worst ones
    that have to stay float are found by bisection.
-4. What takes something out of the network, and holds, goes before the best recipe so far.
+4. What takes something out of the network goes before the best recipe so far, as much of it as holds.
 
 A start that is not better than the best recipe so far is not worked on: leaving layers float only makes it slower or
 larger. No sampler is needed for that: the moves are few, and the number of float layers is ordered.
@@ -14,7 +14,6 @@ larger. No sampler is needed for that: the moves are few, and the number of floa
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
 
 from edgetool.artifact import Facts
 from edgetool.config.result import ResolvedTarget
@@ -26,6 +25,9 @@ from edgetool.search.workbench import Workbench
 
 _MOST_FLOAT = 0.5
 """With more of its layers float than this a network is as good as float."""
+
+_LONGER = (2, 6)
+"""How many times as long as a measurement engines take turns that it could not tell apart."""
 
 _CLOSE_ENOUGH = 4
 """Bisection ends when it is known to a fourth of itself how many layers have to stay float."""
@@ -52,33 +54,38 @@ class Strategy:
         """Try until nothing is left that could be better. Raises OutOfTime."""
         plain = Recipe(self._prefix, main=None)
         self._bench.try_all([plain])
-        recipes = [plain.after(Step(row.use, row.options)) for row in self._offered()]
-        starts = {recipe.key: row for recipe, row in zip(recipes, self._offered(), strict=True)}
+        rows = list(offered(self._picker.objective, self._target.facts, self._passes))
+        starts = {plain.after(Step(row.use, row.options)).key: row for row in rows if not row.structural}
+        recipes = [plain.after(Step(row.use, row.options)) for row in starts.values()]
         begun = self._bench.try_all([*own_recipes(self._target), *recipes])
+        self._settle()
         left = list({point.recipe.key: point for point in begun}.values())
         while left:
             left.sort(key=self._promise, reverse=True)
             point = left.pop(0)
             self._work_on(point, starts.get(point.recipe.key))
-        self._combine([(point, starts[point.recipe.key]) for point in begun if point.recipe.key in starts])
+        for row in rows:
+            if row.structural:
+                self._take_out(row)
+        self._settle()
 
-    def _offered(self) -> Iterator[Start]:
-        return offered(self._picker.objective, self._target.facts, self._passes)
+    def _settle(self) -> None:
+        """Where the best of the others looks better than float, but is not so beyond doubt: the two take turns."""
+        plain = self._bench.points[0]
+        rivals = [row for row in self._bench.points[1:] if self._picker.sound(row)]
+        if self._picker.objective != "latency" or not rivals or not self._picker.sound(plain):
+            return
+        best = max(rivals, key=self._promise)
+        for longer in _LONGER:
+            if self._promise(best) > 1 and not self._picker.beats(best, plain):
+                self._bench.duel(best, plain, longer=longer)
 
-    def _combine(self, begun: Sequence[tuple[Point, Start]]) -> None:
-        """The best recipe with less of a network to work on."""
-        for point, start in begun:
-            best, step = self._best(), point.recipe.compresses
-            if not start.structural or not self._picker.sound(point):
-                continue
-            if best is None or step is None or best.recipe.main is None:
-                continue
-            if any(row.use == step.use for row in best.recipe.steps):
-                continue
-            self._climb(
-                [best.recipe.after(replace(step, options={**step.options, **options}))
-                 for options in ({}, *start.bolder)]
-            )  # fmt: skip
+    def _take_out(self, start: Start) -> None:
+        """The best recipe so far with less of a network to work on, the mildest amount first."""
+        best = self._best()
+        if best is not None and all(step.use != start.use for step in best.recipe.steps):
+            amounts = ({}, *start.bolder)
+            self._climb([best.recipe.after(Step(start.use, {**start.options, **more})) for more in amounts])
 
     def _climb(self, recipes: Sequence[Recipe]) -> None:
         """Each as long as the one before holds, and could be the best."""
@@ -102,8 +109,6 @@ class Strategy:
         if self._picker.sound(begun):
             self._try(begun.recipe, tweaks, "speed")
             self._climb([begun.recipe.with_options(options) for options in (start.bolder if start else ())])
-            return
-        if start and start.structural:  # it is the amount that decides, and this was the least
             return
         better = [row for row in (begun, *self._try(begun.recipe, tweaks, "accuracy")) if row.trial]
         best = self._picker.best([row for row in better if self._picker.sound(row)], "chosen-by")
@@ -149,7 +154,12 @@ def _tweaks(step: Step, operators: frozenset[str]) -> Iterator[Tweak]:
     """The rows that would change something."""
     for row in TWEAKS:
         there = not row.needs or not operators or bool(row.needs & operators)
-        if row.use == step.use and there and not row.options.items() <= step.options.items():
+        if (
+            row.use == step.use
+            and there
+            and not row.unless & operators
+            and not row.options.items() <= step.options.items()
+        ):
             yield row
 
 

@@ -135,7 +135,7 @@ def tune(plan: BuildPlan, services: Services, options: TuneOptions) -> Tuned:
         if clock.expired:
             raise _nothing_in_time(plan, options) from error
         raise
-    picker = Picker(Limits(budget, bench.split), options.objective)
+    picker = Picker(Limits(budget, bench.split), options.objective, bench.duels)
     if not bench.points:
         raise _nothing_in_time(plan, options)
     pick = picker.pick(bench.points)
@@ -170,7 +170,7 @@ def _searched(
         if bench.journal:
             text = f"{len(bench.journal)} recipes of this search were tried before: their results are used again"
             services.listener(Warned(plan.target.name, text))
-        picker = Picker(Limits(budget, bench.split), options.objective)
+        picker = Picker(Limits(budget, bench.split), options.objective, bench.duels)
         try:
             Strategy(bench, picker, plan.target, services.plugins.passes).run()
         except OutOfTime:

@@ -28,7 +28,7 @@ from edgetool.engine.planned import BuildPlan, PlannedBackend
 from edgetool.engine.prove import engine_file
 from edgetool.engine.services import Services
 from edgetool.engine.stepper import Stepper, StepRequest
-from edgetool.engine.trial import MeasureTask
+from edgetool.engine.trial import BenchTask, MeasureTask
 from edgetool.errors import ConfigError, EdgetoolError, InterruptedByUserError, ModelError, UnavailableError
 from edgetool.passes.base import Pass
 from edgetool.plugin.loading import load_class
@@ -40,6 +40,7 @@ from edgetool.search.split import Split, split
 from edgetool.search.task import Expected, ExpectTask, LayersTask, TryTask
 from edgetool.validate.budgets import Measured
 from edgetool.validate.comparison import Comparison
+from edgetool.validate.latency import AGREE_WITHIN, Latency
 
 LASTING = (ConfigError, ModelError, UnavailableError)
 """Errors that the next attempt would end with, too; those of the machine and the moment are not noted."""
@@ -63,6 +64,8 @@ class Workbench:
         points: all that was tried, in order; those of a batch in the batch's order.
         split: of the samples.
         journal: of this search.
+        duels: keys of two recipes to how many times as fast the first is, and how far that may be off, for those that
+            took turns with each other.
     """
 
     def __init__(
@@ -90,7 +93,9 @@ class Workbench:
         self._backend: PlannedBackend = plan.backends[0]
         self._stepper = self._stack.enter_context(services.stepper(plan))
         self._pool = self._stack.enter_context(ThreadPoolExecutor(jobs)) if jobs > 1 else None
+        self._built: dict[str, Built] = {}
         self.points: list[Point] = []
+        self.duels: dict[tuple[str, str], tuple[float, float]] = {}
         self._imported: Prepared = import_source(plan, self._stepper, threads=threads)
         self._data: DataState = read_data(plan, self._stepper, "evaluation", self._imported.reference.signature)
         self.split: Split = split(self._data.count, limit=samples)
@@ -122,6 +127,34 @@ class Workbench:
         if self._clock.expired or any(row.key not in known for row in recipes):
             raise OutOfTime
         return [known[row.key] for row in recipes]
+
+    def duel(self, one: Point, other: Point, *, longer: int) -> None:
+        """Time two engines in turns with each other: what the machine does meanwhile concerns both alike.
+
+        Args:
+            one, other: measured points.
+            longer: how many times as long as a measurement this may take.
+
+        Raises:
+            OutOfTime: there is no time for it.
+        """
+        seconds = self._latency_time * longer
+        if self._clock.left < 3 * seconds:
+            raise OutOfTime
+        stepper, builts = self._stepper, (self._built[one.recipe.key], self._built[other.recipe.key])
+        ours, theirs = (engine_file(self._plan, row.candidate.engine, threads=self._threads) for row in builts)
+        task = BenchTask(
+            engine=ours,
+            against=theirs,
+            golden=builts[0].golden,
+            logs=(stepper.log_path("engine"), stepper.log_path("against")),
+            seconds=self._plan.target.builder.timeout,
+            latency_time=seconds,
+        )
+        result = stepper.call("duel", "bench", task)
+        latency = pydantic.TypeAdapter(Latency).validate_python(result["latency"])
+        if latency.speedup is not None and latency.speedup_spread is not None:
+            self.duels[one.recipe.key, other.recipe.key] = latency.speedup, max(latency.speedup_spread, AGREE_WITHIN)
 
     def rank_layers(self, recipe: Recipe) -> tuple[str, ...]:
         """Names of the nodes that the recipe's main pass compresses, the one that adds the most error itself first.
@@ -226,6 +259,7 @@ class Workbench:
                 except EdgetoolError as error:
                     point = replace(point, trial=None, why_not=f"could not be measured: {error}")
                 else:
+                    self._built[point.recipe.key] = built
                     measured = replace(
                         built.trial.measured, latency=measurement.latency, memory=measurement.peak_memory
                     )
