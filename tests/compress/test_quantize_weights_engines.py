@@ -111,7 +111,7 @@ def test_runtimes_compute_what_the_typed_network_says(
         (reader, {"symmetric": False}, {"matmul-nbits": 1, "gather-block-quantized": 1}),
         (convolutions, {"bits": 4, "block_size": 16}, {"widen-on-load": 6}),
     ],
-    ids=str,
+    ids=lambda one: getattr(one, "__name__", str(one)),
 )
 def test_lowerings_of_onnx_runtime_are_recorded(tmp_path: Path, network: Any, options: Any, expected: Any) -> None:
     typed = quantize(network(tmp_path), tmp_path / "typed", **options).result.model
@@ -168,7 +168,11 @@ def test_openvino_groups_activations_to_fit_the_blocks(tmp_path: Path, block: in
     assert int(opened.compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE")) == expected
 
 
-@pytest.mark.parametrize("options", [{}, {"bits": 4, "block_size": 128}, {"bits": 4, "block_size": 32}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"bits": 4, "block_size": 128}, {"bits": 4, "block_size": 32}],
+    ids=lambda one: getattr(one, "__name__", str(one)),
+)
 @pytest.mark.parametrize("network", [product, perceptron, reader], ids=lambda make: make.__name__)
 def test_tensorrt_rtx_builds_what_it_takes(tmp_path: Path, network: Any, options: Any) -> None:
     pytest.importorskip("tensorrt_rtx")
