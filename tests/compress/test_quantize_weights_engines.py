@@ -184,7 +184,9 @@ def test_tensorrt_rtx_builds_what_it_takes(tmp_path: Path, network: Any, options
 
 
 @pytest.mark.parametrize(
-    ("network", "options"), [(product, {"symmetric": False}), (convolutions, {"block_size": 16})], ids=str
+    ("network", "options"),
+    [(product, {"symmetric": False}), (convolutions, {"block_size": 16})],
+    ids=lambda one: getattr(one, "__name__", str(one)),
 )
 def test_tensorrt_rtx_refuses_zero_points_and_convolutions_in_blocks(
     tmp_path: Path, network: Any, options: Any
