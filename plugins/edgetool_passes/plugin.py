@@ -44,6 +44,11 @@ def edgetool_passes() -> list[PassInfo]:
             loader="edgetool_passes.cluster_weights:ClusterWeights",
         ),
         PassInfo(
+            name="clip-outliers",
+            summary="cut rare large activations and weights off, so that what quantizes them later has finer steps",
+            loader="edgetool_passes.clip_outliers:ClipOutliers",
+        ),
+        PassInfo(
             name="quantize-dynamic",
             summary="int8 weights per channel, activations quantized at run time; needs no data",
             loader="edgetool_passes.quantize_dynamic:QuantizeDynamic",
