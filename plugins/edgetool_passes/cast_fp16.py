@@ -156,5 +156,5 @@ class CastFp16(Pass[CastFp16Options]):
             name = str(node.outputs[0].name)
             if name in chosen:
                 plan.keep(node, f"only {measured.decibel[name]:.0f} dB are left of its result in float16")
-        worst = [[name, round(measured.decibel[name], 1)] for name in measured.worst(10)]
+        worst: list[JsonValue] = [[name, round(measured.decibel[name], 1)] for name in measured.worst(10)]
         return {"sensitive_nodes": len(chosen), "least_sqnr": worst, "sensitivity_samples": measured.samples}

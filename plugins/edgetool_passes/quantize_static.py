@@ -17,7 +17,7 @@ from edgetool.artifact import Model
 from edgetool.context import PassContext
 from edgetool.passes.base import Pass, PassOptions, PassResult, from_fact
 from edgetool.problem import Problem
-from edgetool_passes.quantization.rules import WEIGHTED, Operator, Rules
+from edgetool_passes.quantization.rules import WEIGHTED, Operator, Precision, Rules
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _OPSET = 13
 """The first opset whose DequantizeLinear has one scale a channel."""
+_OPSET_OF_16_BITS = 21
+"""The first opset whose QuantizeLinear gives int16."""
 
 
 class QuantizeStaticOptions(PassOptions):
@@ -76,6 +78,30 @@ class QuantizeStaticOptions(PassOptions):
     exclude: tuple[str, ...] = Field(
         default=(), description="Names of nodes that stay float; `*` and `?` match, as in a shell."
     )
+    layers: dict[str, Precision] = Field(
+        default_factory=dict,
+        description='Precision by name of node, as in `{ "*/head/*" = "int8-act16" }`; the first pattern that matches '
+        "counts. `int8`; `int8-act16`: int8 weights, int16 activations, which takes opset 21 and which processors "
+        "without such kernels compute in float; `float`.",
+    )
+    equalization: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Strength of cross-layer equalization: how far channels between convolutions get similar ranges; "
+        "0 turns it off, 0.5 suits networks with depthwise convolutions. Tensors that are scaled get new names.",
+    )
+    pools: bool = Field(
+        default=False,
+        description="Quantize the input of a global average pool in front of a quantized layer: the pool computes in "
+        "integers where the runtime can.",
+    )
+    max_opset: int | None = Field(
+        default=None,
+        ge=7,
+        json_schema_extra=from_fact("max_opset"),
+        description="Newest opset that the target reads; `int8-act16` needs 21.",
+    )
 
     def rules(self) -> Rules:
         return Rules(
@@ -85,6 +111,8 @@ class QuantizeStaticOptions(PassOptions):
             attention_scores=self.attention_scores,
             exclude=self.exclude,
             min_channels=self.min_channels,
+            layers=self.layers,
+            pools=self.pools,
         )
 
 
@@ -107,7 +135,7 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
     """Writes Q/DQ that TensorRT, OpenVINO and ONNX Runtime all take."""
 
     Options = QuantizeStaticOptions
-    revision = 1
+    revision = 2
 
     @classmethod
     def wants_calibration(cls, options: PassOptions) -> bool:
@@ -117,6 +145,9 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
         from edgetool.graph import load
         from edgetool_passes.quantization.verdict import verdict
 
+        newest = self.options.max_opset
+        if self.options.rules().wants_16_bits and newest is not None and newest < _OPSET_OF_16_BITS:
+            return (_too_old(newest),)
         return verdict(load(model.path), self.options.rules())
 
     def apply(self, model: Model, workdir: Path, context: PassContext) -> PassResult:
@@ -139,10 +170,12 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
         calibration = Calibration(context, where=model.path)
         proto = load(model.path)
         opset = opset_of(proto)
-        if opset < _OPSET:
-            proto = convert_opset(proto, _OPSET, where=str(model.path))
+        needed = _OPSET_OF_16_BITS if self.options.rules().wants_16_bits else _OPSET
+        if opset < needed:
+            proto = convert_opset(proto, needed, where=str(model.path))
         store_constants(proto.graph)
         placement = place(proto, self.options.rules())
+        equalized = self._equalize(proto, placement, calibration)
         groups = smoothable(proto.graph, placement) if self.options.smoothing else {}
         smoothed = self._smooth(proto, groups, calibration)
         seen = self._see(proto, placement, smoothed, calibration)
@@ -167,13 +200,14 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
             changed=True,
             facts={
                 **quantized,
+                "equalized": equalized,
                 "smoothed": len(smoothed),
                 "biases_corrected": corrected,
                 "calibrator": self._calibrator(placement),
                 "calibration_feeds": calibration.data.count,
                 "calibration_digest": calibration.data.digest,
                 "weight_bits": self.options.weight_bits,
-                "opset": {"from": opset, "to": max(opset, _OPSET)},
+                "opset": {"from": opset, "to": max(opset, needed)},
             },
         )
 
@@ -181,6 +215,31 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
         if self.options.calibrator != "auto":
             return self.options.calibrator
         return "mse" if any(site.node.op_type in ("Conv", "ConvTranspose") for site in placement.sites) else "min-max"
+
+    def _equalize(self, proto: onnx.ModelProto, placement: Placement, calibration: Calibration) -> int:
+        """Even the channels between convolutions out by what one run over the samples says; how many streams."""
+        from edgetool_passes.quantization.equalization import choose_factors, equalizable, equalize
+        from edgetool_passes.quantization.histogram import ChannelPeaks
+        from edgetool_passes.quantization.streams import streams
+
+        activations = placement.activations()
+        found = equalizable(streams(proto), activations) if self.options.equalization else ()
+        if not found:
+            return 0
+        members = {name for stream in found for name in stream.tensors}
+        peaks = {name: ChannelPeaks() for name in activations if name in members}
+        calibration.run(proto, peaks, purpose="samples for equalization")
+        chosen = [
+            choose_factors(
+                proto.graph,
+                stream,
+                [peaks[name] for name in stream.tensors if name in peaks],
+                strength=self.options.equalization,
+            )
+            for stream in found
+        ]
+        equalize(proto.graph, chosen)
+        return len(found)
 
     def _smooth(
         self, proto: onnx.ModelProto, groups: Mapping[str, Group], calibration: Calibration
@@ -226,3 +285,10 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
             for tensor, extent in extents.items()
         }
         return Seen(ranges, to_record, {tensor: mean.values for tensor, mean in means.items()})
+
+
+def _too_old(newest: int) -> Problem:
+    return Problem(
+        f"activations in 16 bits need opset {_OPSET_OF_16_BITS}, and the target reads no newer one than {newest}",
+        fix='write "float" instead of "int8-act16" in the layers of `quantize-static`',
+    )

@@ -47,7 +47,7 @@ def test_min_channels_counts_both_ends_but_not_groups(residual_cnn: Model) -> No
 
 def test_identity_branch_of_a_residual_add(residual_cnn: Model) -> None:
     placement = place(onnx.load(residual_cnn.path), Rules())
-    assert [(node.name, position) for node, position in placement.residuals] == [("add", 0)]
+    assert [(one.node.name, one.position) for one in placement.residuals] == [("add", 0)]
     assert "pooled" in placement.activations(), "the shortcut, which the next convolution reads as well"
     assert "thin" not in placement.activations(), "what comes out of the convolution fuses with the Add as it is"
     assert not place(onnx.load(residual_cnn.path), Rules(residual_adds=False)).residuals

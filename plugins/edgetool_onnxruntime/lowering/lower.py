@@ -69,8 +69,8 @@ def _rewrites(model: onnx.ModelProto, matrices: frozenset[str], *, uint8_activat
     if count := widen_scales(model.graph):
         yield Lowering(
             "float32-scales",
-            "scales of 16 bits became float32, with casts around: ONNX Runtime multiplies scales of both inputs as they "
-            "are, and in float16 the product is zero",
+            "scales of 16 bits became float32, with casts around: ONNX Runtime multiplies scales of two inputs as "
+            "they are, and in float16 the product is zero",
             count,
         )
     if count := use_full_range(model.graph, "uint8" if uint8_activations else "int8"):

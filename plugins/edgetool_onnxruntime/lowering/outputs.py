@@ -41,6 +41,11 @@ def quantize_outputs(graph: onnx.GraphProto, ranges: Mapping[str, Range], *, uin
     return region.added
 
 
+def _has_kernels(pair: ActivationPair) -> bool:
+    """Whether kernels compute with its integers; what is quantized to 16 bits is computed in float."""
+    return pair.zero_point.dtype.itemsize == 1
+
+
 class _Region:
     """The part of the graph that is quantized throughout; grows as nodes are visited in order."""
 
@@ -50,7 +55,9 @@ class _Region:
         self._index = GraphIndex(graph)
         self._ranges = ranges
         self._uint8 = uint8
-        self._pairs: dict[str, ActivationPair] = {pair.tensor: pair for pair in activation_pairs(graph)}
+        pairs = activation_pairs(graph)
+        self._pairs: dict[str, ActivationPair] = {pair.tensor: pair for pair in pairs if _has_kernels(pair)}
+        self._finer = {pair.tensor for pair in pairs if not _has_kernels(pair)}
         self._grids: dict[str, Grid] = {}
         for pair in self._pairs.values():
             for dequantize in pair.dequantize:
@@ -106,7 +113,7 @@ class _Region:
         pair = self._pairs.get(tensor)
         if pair is None:
             grid = grid or self._recorded_grid(tensor)
-            if grid is None:
+            if grid is None or tensor in self._finer:
                 return
             interpose_pair(self.editor, tensor, grid)
             self._grids[tensor] = grid

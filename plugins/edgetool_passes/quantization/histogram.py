@@ -50,6 +50,36 @@ class ChannelMagnitudes:
         np.maximum(self.values, np.abs(values).reshape(-1, self.values.size).max(axis=0), out=self.values)
 
 
+class ChannelPeaks:
+    """The largest absolute value of every channel of axis 1: over all samples, and a sample's on average."""
+
+    def __init__(self) -> None:
+        self._largest: Array | None = None
+        self._sum: Array | None = None
+        self._count = 0
+
+    def see(self, values: Array) -> None:
+        import numpy as np
+
+        peaks = np.abs(values).reshape(values.shape[0], values.shape[1], -1).max(axis=2).astype(np.float64)
+        largest, total = peaks.max(axis=0), peaks.sum(axis=0)
+        self._largest = largest if self._largest is None else np.maximum(self._largest, largest)
+        self._sum = total if self._sum is None else self._sum + total
+        self._count += len(peaks)
+
+    @property
+    def largest(self) -> Array:
+        """float64 [channels]; something must have been seen."""
+        assert self._largest is not None, "every watched tensor is seen before its peaks are asked for"
+        return self._largest
+
+    @property
+    def mean(self) -> Array:
+        """float64 [channels]; something must have been seen."""
+        assert self._sum is not None, "every watched tensor is seen before its peaks are asked for"
+        return self._sum / self._count
+
+
 class ChannelMeans:
     """The mean of every channel: axis 1 where there are spatial axes behind it, else the last axis."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def insert_pairs(graph: onnx.GraphProto, placement: Placement, ranges: Mapping[str, Range]) -> None:
-    """One symmetric int8 pair for each activation, shared by all the sites that read it.
+    """One symmetric pair for each activation and number of bits, shared by all the nodes that read it.
 
     Args:
         graph: edited in place.
@@ -29,14 +29,17 @@ def insert_pairs(graph: onnx.GraphProto, placement: Placement, ranges: Mapping[s
     import numpy as np
 
     editor = GraphEditor(graph)
-    pairs: dict[str, str] = {}
-    for tensor in placement.activations():
-        # A tensor that was zero on all samples gets any scale that a float16 model can hold, too.
-        scale = ranges[tensor].magnitude / 127 or 1.0
-        pairs[tensor] = add_pair(editor, tensor, store_grid(editor, tensor, scale=scale, zero_point=np.int8(0)))
-    of_sites = [(site.node, site.activation) for site in placement.sites if site.activation is not None]
-    for node, position in (*of_sites, *placement.residuals, *placement.scores):
-        editor.redirect(node, position, pairs[node.input[position]])
+    pairs: dict[tuple[str, int], str] = {}
+    for reading in placement.readings():
+        key = (reading.tensor, reading.bits)
+        if key not in pairs:
+            integer = np.int8 if reading.bits == 8 else np.int16
+            # A tensor that was zero on all samples gets any scale that a float16 model can hold, too.
+            scale = ranges[reading.tensor].magnitude / np.iinfo(integer).max or 1.0
+            grid = store_grid(editor, reading.tensor, scale=scale, zero_point=integer(0))
+            pairs[key] = add_pair(editor, reading.tensor, grid)
+    for reading in placement.readings():
+        editor.redirect(reading.node, reading.position, pairs[(reading.tensor, reading.bits)])
     editor.commit()
 
 

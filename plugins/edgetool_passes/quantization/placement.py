@@ -1,4 +1,4 @@
-"""What to quantize: weighted nodes with constant weights, and the identity branch of residual Adds.
+"""What to quantize: weighted nodes with constant weights, the identity branch of residual Adds, inputs of pools.
 
 The rules are those of a runtime that fuses from the inputs (TensorRT's): Q/DQ on the inputs of weighted operators and
 never on their results, zero points of 0, float biases, and of the two branches of a residual Add the one that does not
@@ -9,9 +9,8 @@ is what keeps transformers accurate.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from edgetool.graph.walk import node_label
 from edgetool.qdq.index import GraphIndex, attribute, constant_of
@@ -20,6 +19,10 @@ from edgetool_passes.quantization.rules import WEIGHTED, Rules
 if TYPE_CHECKING:
     import onnx
 
+Bits: TypeAlias = Literal[8, 16]
+
+_ACTIVATIONS = frozenset({"Relu", "Clip"})
+_FLATTENING = frozenset({"Flatten", "Reshape", "Squeeze"})
 _QUANTIZED_OPS = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "QLinearConv",
      "QLinearMatMul"}
@@ -36,6 +39,7 @@ class Site:
         weight: position of the weight among its inputs.
         axis: of the weight, along which every channel gets its own scale.
         activation: position of the activation to quantize; None where there is none (Gather).
+        bits: of the activation's integers: 8 or 16.
     """
 
     node: onnx.NodeProto
@@ -43,10 +47,30 @@ class Site:
     weight: int
     axis: int
     activation: int | None
+    bits: Bits = 8
 
     @property
     def weight_name(self) -> str:
         return str(self.node.input[self.weight])
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """An input of a node that is to be quantized.
+
+    Attributes:
+        node: it.
+        position: of the input.
+        bits: of the integers.
+    """
+
+    node: onnx.NodeProto
+    position: int
+    bits: Bits = 8
+
+    @property
+    def tensor(self) -> str:
+        return str(self.node.input[self.position])
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,21 +79,28 @@ class Placement:
 
     Attributes:
         sites: nodes to quantize, in the graph's order.
-        residuals: (Add node, input position) of identity branches.
-        scores: (MatMul node, input position) of attention scores.
+        residuals: identity branches of Adds.
+        scores: inputs of products that become attention scores.
+        pools: inputs of global pools.
         excluded: label -> reason, for weighted nodes that stay float.
     """
 
     sites: tuple[Site, ...]
-    residuals: tuple[tuple[onnx.NodeProto, int], ...]
-    scores: tuple[tuple[onnx.NodeProto, int], ...]
+    residuals: tuple[Reading, ...]
+    scores: tuple[Reading, ...]
+    pools: tuple[Reading, ...]
     excluded: Mapping[str, str]
+
+    def readings(self) -> tuple[Reading, ...]:
+        """All inputs to quantize."""
+        of_sites = (
+            Reading(site.node, site.activation, site.bits) for site in self.sites if site.activation is not None
+        )
+        return (*of_sites, *self.residuals, *self.scores, *self.pools)
 
     def activations(self) -> tuple[str, ...]:
         """The tensors that need a pair, each once, in order of first use."""
-        of_sites = (site.node.input[site.activation] for site in self.sites if site.activation is not None)
-        others = (node.input[position] for node, position in (*self.residuals, *self.scores))
-        return tuple(dict.fromkeys([*of_sites, *others]))
+        return tuple(dict.fromkeys(reading.tensor for reading in self.readings()))
 
 
 def place(model: onnx.ModelProto, rules: Rules) -> Placement:
@@ -85,12 +116,17 @@ def place(model: onnx.ModelProto, rules: Rules) -> Placement:
             continue
         reason = _reason_against(site, index, rules, fed)
         if reason is None:
-            sites.append(site)
+            sites.append(replace(site, bits=_bits(label, rules)))
         elif node.op_type != "Gather":
             excluded[label] = reason
     residuals = tuple(_residuals(model.graph, index, sites, rules)) if rules.residual_adds else ()
     scores = tuple(_scores(model.graph, index, rules)) if rules.attention_scores else ()
-    return Placement(tuple(sites), residuals, scores, excluded)
+    pools = tuple(_pools(model.graph, index, sites, rules)) if rules.pools else ()
+    return Placement(tuple(sites), residuals, scores, pools, excluded)
+
+
+def _bits(label: str, rules: Rules) -> Bits:
+    return 16 if rules.precision(label) == "int8-act16" else 8
 
 
 def quantized_nodes(graph: onnx.GraphProto) -> tuple[str, ...]:
@@ -130,7 +166,7 @@ def _site(node: onnx.NodeProto, label: str, index: GraphIndex, rules: Rules) -> 
 
 def _reason_against(site: Site, index: GraphIndex, rules: Rules, fed: set[str]) -> str | None:
     node, weight = site.node, index.constant(site.weight_name)
-    if any(fnmatchcase(site.label, pattern) for pattern in rules.exclude):
+    if rules.precision(site.label) == "float":
         return "excluded by the recipe"
     if node.op_type in WEIGHTED and node.op_type not in rules.op_types:
         return f"{node.op_type} is not in op_types"
@@ -165,29 +201,26 @@ def _reason_of_shape(site: Site, shape: tuple[int, ...], rules: Rules) -> str | 
     return None
 
 
-def _residuals(
-    graph: onnx.GraphProto, index: GraphIndex, sites: list[Site], rules: Rules
-) -> Iterator[tuple[onnx.NodeProto, int]]:
-    """Adds that a convolution can absorb, with the position of the other branch."""
+def _residuals(graph: onnx.GraphProto, index: GraphIndex, sites: list[Site], rules: Rules) -> Iterator[Reading]:
+    """Of Adds that a convolution can absorb, the other branch."""
     convolutions = {site.node.output[0] for site in sites if site.node.op_type == "Conv"}
     for number, node in enumerate(graph.node):
         if node.op_type != "Add" or not index.moving.issuperset(node.input):  # a bias is no branch
             continue
-        if any(fnmatchcase(node_label(node, number), pattern) for pattern in rules.exclude):
-            continue
+        label = node_label(node, number)
         absorbed = [name in convolutions and index.only_reader(name) is not None for name in node.input]
-        if any(absorbed):
-            yield node, 0 if absorbed[1] else 1
+        if any(absorbed) and rules.precision(label) != "float":
+            yield Reading(node, 0 if absorbed[1] else 1, _bits(label, rules))
 
 
-def _scores(graph: onnx.GraphProto, index: GraphIndex, rules: Rules) -> Iterator[tuple[onnx.NodeProto, int]]:
+def _scores(graph: onnx.GraphProto, index: GraphIndex, rules: Rules) -> Iterator[Reading]:
     """Products of two activations whose result becomes a Softmax: both inputs."""
     for number, node in enumerate(graph.node):
         if node.op_type != "MatMul" or not index.moving.issuperset(node.input):
             continue
-        excluded = any(fnmatchcase(node_label(node, number), pattern) for pattern in rules.exclude)
-        if not excluded and _becomes_softmax(node.output[0], index):
-            yield from ((node, 0), (node, 1))
+        label = node_label(node, number)
+        if rules.precision(label) != "float" and _becomes_softmax(node.output[0], index):
+            yield from (Reading(node, position, _bits(label, rules)) for position in (0, 1))
 
 
 def _becomes_softmax(tensor: str, index: GraphIndex) -> bool:
@@ -199,6 +232,34 @@ def _becomes_softmax(tensor: str, index: GraphIndex) -> bool:
             return False
         tensor = reader.output[0]
     return False
+
+
+def _pools(graph: onnx.GraphProto, index: GraphIndex, sites: list[Site], rules: Rules) -> Iterator[Reading]:
+    """Global pools between a quantized convolution, perhaps with its activation, and a quantized layer."""
+    written = {site.node.output[0] for site in sites if site.node.op_type == "Conv"}
+    read = {site.node.input[site.activation] for site in sites if site.activation is not None}
+    for number, node in enumerate(graph.node):
+        if node.op_type not in ("GlobalAveragePool", "ReduceMean") or node.input[0] not in index.moving:
+            continue
+        label = node_label(node, number)
+        source = _behind(node.input[0], index, _ACTIVATIONS)
+        result = _ahead(node.output[0], index, _FLATTENING)
+        if source in written and result in read and rules.precision(label) != "float":
+            yield Reading(node, 0, _bits(label, rules))
+
+
+def _behind(tensor: str, index: GraphIndex, through: frozenset[str]) -> str:
+    """The tensor before the operators that are looked through."""
+    while (producer := index.producers.get(tensor)) is not None and producer.op_type in through:
+        tensor = producer.input[0]
+    return tensor
+
+
+def _ahead(tensor: str, index: GraphIndex, through: frozenset[str]) -> str:
+    """The tensor after the operators that are looked through."""
+    while (reader := index.only_reader(tensor)) is not None and reader.op_type in through:
+        tensor = reader.output[0]
+    return tensor
 
 
 def store_constants(graph: onnx.GraphProto) -> None:

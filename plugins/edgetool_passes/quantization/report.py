@@ -17,6 +17,8 @@ def counts(placement: Placement) -> dict[str, JsonValue]:
     return {
         "quantized": len(placement.sites),
         "quantized_by_type": dict(sorted(by_type.items())),
+        "activations_in_16_bits": sum(reading.bits == 16 for reading in placement.readings()),
         "residual_adds": len(placement.residuals),
+        "pools": len(placement.pools),
         "excluded": dict(placement.excluded),
     }
