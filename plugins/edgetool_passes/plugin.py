@@ -45,7 +45,7 @@ def edgetool_passes() -> list[PassInfo]:
         ),
         PassInfo(
             name="clip-outliers",
-            summary="cut rare large activations and weights off, so that what quantizes them later has finer steps",
+            summary="cut rare large weights off, so that what quantizes them later has finer steps",
             loader="edgetool_passes.clip_outliers:ClipOutliers",
         ),
         PassInfo(
