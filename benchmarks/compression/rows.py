@@ -57,6 +57,10 @@ def _lines(example: Path) -> Task:
     return Task(load_data(example), "text", extra=unlabelled)
 
 
+def _first(feeds: Sequence[Feeds]) -> Feeds:
+    return feeds[0]
+
+
 def _first_row(feeds: Sequence[Feeds]) -> Feeds:
     return {name: values[:1] for name, values in feeds[0].items()}
 
@@ -92,7 +96,7 @@ def _minilm(*entries: tuple[Entry, Wanted], peers: tuple[Peer, ...] = ()) -> Cal
 
 def _mnist(*entries: tuple[Entry, Wanted]) -> Callable[[Path], Sequence[Finding]]:
     task = partial(_task, likeness="winner")
-    return partial(contest, Contest(example=mnist.prepare, task=task, entries=entries, timed=_first_row))
+    return partial(contest, Contest(example=mnist.prepare, task=task, entries=entries, timed=_first))
 
 
 def _pruned(amount: float, wanted: Wanted = Wanted()) -> tuple[Entry, Wanted]:  # noqa: B008  # it is frozen
@@ -109,6 +113,12 @@ ROWS = (
             (
                 Entry("int4", (SIMPLIFY, '{ use = "quantize-weights", bits = 4, method = "gptq" }')),
                 Wanted(smaller=6, lost=0.01),
+            ),
+            (
+                Entry(
+                    "int4-wide", (SIMPLIFY, '{ use = "quantize-weights", bits = 4, method = "gptq", block_size = 128 }')
+                ),
+                Wanted(smaller=6, archived=8, lost=0.01),
             ),
             (
                 Entry("palette", (SIMPLIFY, '{ use = "cluster-weights", bits = 3.4 }')),
