@@ -67,7 +67,7 @@ STARTS = (
     Start("cast-fp16", serves=STORAGE),
     Start("quantize-weights", serves=STORAGE, bolder=({"bits": 4, "method": "hqq"},)),
     Start("nncf-quantize", fact="int8", serves=("latency",)),
-    Start("low-rank", structural=True),
+    Start("low-rank", {"keep": 0.9}, structural=True, bolder=({"keep": 0.75}, {"keep": 0.6})),
     Start("drop-layers", {"count": 1}, structural=True, bolder=({"count": 2}, {"count": 3})),
     Start(
         "prune-channels", {"amount": 0.1}, structural=True, bolder=({"amount": 0.2}, {"amount": 0.35}, {"amount": 0.5})

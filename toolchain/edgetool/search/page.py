@@ -31,12 +31,13 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; wh
 tr.chosen td { font-weight: 600; }
 caption { text-align: left; color: var(--soft); padding-bottom: 0.4rem; }
 svg { width: 100%; height: auto; display: block; margin: 1rem 0; }
-svg text { fill: var(--ink); font-size: 12px; } svg text.axis { fill: var(--soft); }
+svg text { fill: var(--ink); font-size: 12px; paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }
+svg text.axis { fill: var(--soft); }
 line.grid { stroke: var(--faint); } line.limit { stroke: var(--bad); stroke-dasharray: 6 4; }
 polyline { fill: none; stroke: var(--line); stroke-width: 1.5; }
 .holds { fill: var(--good); } .rejected { fill: var(--bad); }
 .chosen { fill: var(--good); stroke: var(--ink); stroke-width: 2; }
-svg text.chosen { stroke: none; fill: var(--ink); font-weight: 600; }
+svg text.chosen { stroke: var(--paper); stroke-width: 3px; fill: var(--ink); font-weight: 600; }
 @media print { body { margin: 0; } tr { break-inside: avoid; } }
 """
 

@@ -66,7 +66,8 @@ def conclusion(tuned: Tuned) -> Iterator[str]:
     elif pick.pays:
         yield f"{tuned.target}: {pick.chosen.name}{_gain(tuned, pick.chosen)}"
     else:
-        yield f"{tuned.target}: nothing pays here, float is kept: {_nearest(tuned)}"
+        what = "nothing pays here" if tuned.ended == "complete" else "nothing that was tried pays here"
+        yield f"{tuned.target}: {what}, float is kept: {_nearest(tuned)}"
     for row in pick.judged:
         yield f"  {row.name}: {row.status} on samples that it was not chosen by: {row}"
     if pick.looks > 1:

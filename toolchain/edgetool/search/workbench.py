@@ -37,7 +37,8 @@ from edgetool.search.journal import Journal, Noted
 from edgetool.search.point import Point, Trial
 from edgetool.search.recipe import Recipe, Step
 from edgetool.search.split import Split, split
-from edgetool.search.task import Expected, ExpectTask, LayersTask, TryTask
+from edgetool.search.steps import expected_of, expecting, trying
+from edgetool.search.task import LayersTask
 from edgetool.validate.budgets import Measured
 from edgetool.validate.comparison import Comparison
 from edgetool.validate.latency import AGREE_WITHIN, Latency
@@ -283,8 +284,9 @@ class Workbench:
         prepared = apply_recipe(plan, self._imported, stepper, threads=threads)
         candidate = make_engine(plan, self._backend, prepared, (), stepper, self._services.plugins, threads=threads)
         engine = candidate.engine
-        expected = self._expected(candidate, stepper)
-        entry = stepper.run(self._trying(plan, candidate, expected, stepper))
+        headers = stepper.run(expecting(candidate, self._data, self.split, threads=threads))
+        expected = expected_of(headers)
+        entry = stepper.run(trying(plan, candidate, expected, self._data, self.split, stepper, threads=threads))
         kind = pydantic.TypeAdapter(dict[str, Comparison])
         comparisons = kind.validate_python(entry.result["comparisons"])
         size = sum(path.stat().st_size for path in engine.directory.rglob("*") if path.is_file())
@@ -302,75 +304,6 @@ class Workbench:
                 operators=frozenset(str(row["op_type"]) for row in candidate.verdict.placements),
             ),
         )
-
-    def _expected(self, candidate: Candidate, stepper: Stepper) -> Expected:
-        """What the reference makes of the samples: once for all engines that take them alike."""
-        prepared, signature = candidate.prepared, candidate.engine.signature
-        places = tuple(sorted(place for part in self.split.parts for place in part))
-        entry = stepper.run(
-            StepRequest(
-                name="reference",
-                task="expect",
-                parts={
-                    "reference": prepared.reference.digest,
-                    "inputs": [spec.to_json() for spec in signature.inputs],
-                    "evaluation": self._data.digest,
-                    "places": list(places),
-                    "fixed_inputs": dict(prepared.fixed_inputs),
-                },
-                make=lambda folder: ExpectTask(
-                    reference=prepared.reference.file(),
-                    signature=signature,
-                    directory=folder,
-                    evaluation=self._data.request,
-                    places=places,
-                    threads=self._threads,
-                    fixed_inputs=dict(prepared.fixed_inputs),
-                ),
-            )
-        )
-        headers = {int(place): header for place, header in entry.result["headers"].items()}
-        return Expected(entry.directory, headers)
-
-    def _trying(self, plan: BuildPlan, candidate: Candidate, expected: Expected, stepper: Stepper) -> StepRequest:
-        engine, prepared, data = candidate.engine, candidate.prepared, self._data
-        file = engine_file(plan, engine, threads=self._threads)
-        builder = plan.target.builder
-        groups = {name: tuple(parts) for name, parts in self.split.groups.items()}
-        return StepRequest(
-            name="try",
-            task="try",
-            parts={
-                "engine": engine.digest,
-                "backend": {"use": engine.backend.name, "options": dict(engine.backend.options),
-                            "code": code_digest(engine.backend.loader), "tools": dict(engine.backend.tools)},
-                "signature": engine.signature.to_json(),
-                "reference": prepared.reference.digest,
-                "evaluation": data.digest,
-                "parts": [list(part) for part in self.split.parts],
-                "groups": {name: list(parts) for name, parts in groups.items()},
-                "metric": plan.config.data.metric,
-                "fixed_inputs": dict(prepared.fixed_inputs),
-                "threads": self._threads,
-            },
-            make=lambda folder: TryTask(
-                engine=file,
-                reference=prepared.reference.file(),
-                expected=expected,
-                directory=folder,
-                evaluation=data.request,
-                parts=self.split.parts,
-                groups=groups,
-                metric=plan.config.data.metric,
-                root=plan.config.root,
-                log=stepper.log_path("engine"),
-                seconds=builder.timeout,
-                fixed_inputs=dict(prepared.fixed_inputs),
-                python=builder.python,
-                memory=builder.memory,
-            ),
-            discovers=True,
-        )  # fmt: skip
 
     def _measure(self, built: Built) -> Measurement:
         """From the cache where this engine was measured before, by a build too."""
