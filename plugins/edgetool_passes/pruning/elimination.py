@@ -28,17 +28,20 @@ _STEPS = 48
 """Looks at all that is left; between two of them several units go at once in a large group."""
 
 
-def by_elimination(dependencies: Dependencies, group: Group, moments: Mapping[Layer, Moments]) -> Curve:
-    """The order in which units are removed, with the growth of the following layers' relative squared error.
+def by_elimination(
+    dependencies: Dependencies, group: Group, moments: Mapping[Layer, Moments], prices: Mapping[Layer, float]
+) -> Curve:
+    """The order in which units are removed, with the growth of the outputs' relative squared error.
 
     Args:
         dependencies: of the model.
         group: what to order.
         moments: of its readers.
+        prices: of an error of each reader, see `Sensitivity.price`.
     """
     import numpy as np
 
-    readers = [_Reader(dependencies, layer, moments[layer], group.units) for layer in group.readers if layer in moments]
+    readers = [_Reader(dependencies, layer, moments[layer], prices[layer], group.units) for layer in group.readers]
     left = list(group.units)
     at_once = max(1, len(left) // _STEPS)
     order: list[int] = []
@@ -57,19 +60,19 @@ def by_elimination(dependencies: Dependencies, group: Group, moments: Mapping[La
     return Curve(group, tuple(order), np.maximum.accumulate(np.array(costs)))
 
 
-def by_activation(dependencies: Dependencies, group: Group, moments: Mapping[Layer, Moments]) -> Curve:
-    """Share of the following layers' squared output that each unit makes, the others left as they are."""
+def by_activation(
+    dependencies: Dependencies, group: Group, moments: Mapping[Layer, Moments], prices: Mapping[Layer, float]
+) -> Curve:
+    """What each unit alone makes of the following layers' squared results, the others left as they are."""
     import numpy as np
 
     shares = np.zeros(len(group.units))
     for layer in group.readers:
-        if layer in moments:
-            weight = layer.matrix(dependencies.trace.index.values(layer.weight))[0].astype(np.float64)
-            second = moments[layer].second[0]
-            total = max(_energy(weight, second), moments[layer].result_variance)
-            for number, (_, columns) in enumerate(_columns(dependencies, layer, group.units)):
-                part = weight[:, columns]
-                shares[number] += ((part @ second[np.ix_(columns, columns)]) * part).sum() / total
+        weight = layer.matrix(dependencies.trace.index.values(layer.weight))[0].astype(np.float64)
+        second = moments[layer].second[0]
+        for number, (_, columns) in enumerate(_columns(dependencies, layer, group.units)):
+            part = _energy(weight[:, columns], second[np.ix_(columns, columns)])
+            shares[number] += part * prices[layer]
     places = np.argsort(shares, kind="stable")
     return Curve(group, tuple(group.units[place] for place in places), shares[places])
 
@@ -89,18 +92,18 @@ def _columns(dependencies: Dependencies, layer: Layer, units: Sequence[int]) -> 
 class _Reader:
     """One following layer while its input channels vanish."""
 
-    def __init__(self, dependencies: Dependencies, layer: Layer, moments: Moments, units: Sequence[int]) -> None:
+    def __init__(
+        self, dependencies: Dependencies, layer: Layer, moments: Moments, price: float, units: Sequence[int]
+    ) -> None:
         import numpy as np
 
         self._weight: Array = layer.matrix(dependencies.trace.index.values(layer.weight))[0].astype(np.float64)
-        second = moments.covariance[0] if adds_bias(layer.node) else moments.second[0]
-        trusted = _trusted(second, moments.independent)
-        self._total = max(_energy(self._weight, trusted), moments.result_variance)
-        self._inverse: Array = np.linalg.inv(trusted)
+        self._price = price
+        self._inverse: Array = np.linalg.inv(_trusted(_matter(layer, moments), moments.independent))
         self._columns = {unit: columns for unit, columns in _columns(dependencies, layer, units) if len(columns)}
 
     def scores(self, units: Sequence[int]) -> Array:
-        """Relative error that the removal of each would add, float64 [units]."""
+        """What the removal of each would cost, float64 [units]."""
         import numpy as np
 
         found = np.zeros(len(units))
@@ -113,7 +116,7 @@ class _Reader:
             blocks = self._inverse[columns[:, :, None], columns[:, None, :]]
             weights = self._weight[:, columns].transpose(1, 2, 0)
             solved = np.linalg.solve(blocks, weights)
-            found[numbers] = np.einsum("uko,uko->u", weights, solved) / self._total
+            found[numbers] = np.einsum("uko,uko->u", weights, solved) * self._price
         return found
 
     def eliminate(self, units: Sequence[int]) -> None:
@@ -131,9 +134,20 @@ class _Reader:
         self._weight[:, columns] = 0
 
 
+def error_energy(layer: Layer, change: Array, moments: Moments) -> float:
+    """Mean squared change of the layer's result when its weight changes; constant shifts a bias makes up for."""
+    return _energy(layer.matrix(change)[0], _matter(layer, moments))
+
+
+def _matter(layer: Layer, moments: Moments) -> Array:
+    """What the inputs vary by, where a bias takes care of their means; else their second moments."""
+    found: Array = moments.covariance[0] if adds_bias(layer.node) else moments.second[0]
+    return found
+
+
 def _energy(weight: Array, second: Array) -> float:
     """Mean squared output."""
-    return float(((weight @ second) * weight).sum()) or 1.0
+    return float(((weight @ second) * weight).sum())
 
 
 def _trusted(second: Array, independent: int) -> Array:

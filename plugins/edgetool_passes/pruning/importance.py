@@ -10,6 +10,7 @@ from edgetool_passes.pruning.groups import Dependencies, Group
 from edgetool_passes.pruning.layer import Layer
 from edgetool_passes.pruning.moments import Moments, collect, observable
 from edgetool_passes.pruning.observation import Observation
+from edgetool_passes.pruning.sensitivity import Sensitivity
 
 if TYPE_CHECKING:
     import onnx
@@ -37,13 +38,16 @@ def curves_from_data(
             found[group] = by_norm(dependencies, group, 2)
             del waiting[group]
     layers = list(dict.fromkeys(layer for readers in waiting.values() for layer in readers))
+    sensitivity = Sensitivity(model, observation)
     moments: dict[Layer, Moments] = {}
+    prices: dict[Layer, float] = {}
     for part in collect(model, layers, observation):
         moments.update(part)
+        prices.update({layer: sensitivity.price(layer, one) for layer, one in part.items()})
         for group, readers in list(waiting.items()):
             if all(layer in moments for layer in readers):
                 make = by_elimination if eliminate else by_activation
-                found[group] = make(dependencies, group, moments)
+                found[group] = make(dependencies, group, moments, prices)
                 del waiting[group]
         needed = {layer for readers in waiting.values() for layer in readers}
         moments = {layer: one for layer, one in moments.items() if layer in needed}

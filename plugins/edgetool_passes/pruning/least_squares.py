@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-_RIDGES = (0.003, 0.03, 0.3, 3.0)
+_RIDGES = (0.0003, 0.003, 0.03, 0.3, 3.0)
 """Strengths to choose from, as shares of each input's own second moment."""
-_UNTRIED = 0.3
+_UNTRIED = 3.0
 """The strength where there are too few rows to hold some out."""
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgetool.qdq.index import GraphIndex
 from edgetool.runner import Feeds
-from edgetool_passes.pruning.ending import ending_of
 from edgetool_passes.pruning.layer import Layer
 from edgetool_passes.pruning.observation import Observation, Tap
 from edgetool_passes.pruning.rows import input_rows
@@ -27,7 +25,7 @@ _MEMORY = 1 << 29  # bytes of moments to collect in one run over the samples
 
 
 class Moments:
-    """Of the rows that a layer multiplies, and of what its result becomes.
+    """Of the rows that a layer multiplies.
 
     Attributes:
         count: rows seen.
@@ -43,12 +41,9 @@ class Moments:
         self.independent = 0
         self._sum: Array = np.zeros((layer.groups, width))
         self._products: Array = np.zeros((layer.groups, width, width))
-        self._results = 0
-        self._result_sum: Array = np.zeros(())
-        self._result_squares: Array = np.zeros(())
 
-    def see(self, data: Array, result: Array) -> None:
-        """Take in one value of the layer's first input, and of where its result ends."""
+    def see(self, data: Array) -> None:
+        """Take in one value of the layer's first input."""
         import numpy as np
 
         rows = input_rows(self.layer, data)
@@ -56,12 +51,6 @@ class Moments:
         self.independent += min(rows.shape[1], _TELLING * len(data))
         self._sum += rows.sum(axis=1, dtype=np.float64)
         self._products += rows.transpose(0, 2, 1) @ rows
-
-        axis = 1 if self.layer.node.op_type == "Conv" else result.ndim - 1
-        others = tuple(place for place in range(result.ndim) if place != axis)
-        self._results += result.size // result.shape[axis]
-        self._result_sum = self._result_sum + result.sum(axis=others, dtype=np.float64)
-        self._result_squares = self._result_squares + np.square(result).sum(axis=others, dtype=np.float64)
 
     @property
     def mean(self) -> Array:
@@ -82,15 +71,6 @@ class Moments:
         result: Array = self.second - np.einsum("gi,gj->gij", mean, mean)
         return result
 
-    @property
-    def result_variance(self) -> float:
-        """Variance of what the result becomes, added up over channels: what an error of the layer is measured by.
-
-        In a residual network that is the sum with the shortcut: errors of a branch that adds little matter little.
-        """
-        count = max(self._results, 1)
-        return float((self._result_squares / count - (self._result_sum / count) ** 2).sum())
-
 
 def observable(layer: Layer) -> bool:
     """Whether the moments of a layer's input can be collected."""
@@ -107,16 +87,14 @@ def collect(
         layers: `observable` ones; yielded in this order.
         observation: the samples; each part takes one run.
     """
-    index = GraphIndex(model.graph)
-    ends = {layer: ending_of(index, layer.node).result for layer in layers}
     for part in _parts(layers):
         found = {layer: Moments(layer) for layer in part}
 
         def see(values: Sequence[Feeds], found: Mapping[Layer, Moments] = found) -> None:
             for layer, moments in found.items():
-                moments.see(values[0][layer.node.input[0]], values[0][ends[layer]])
+                moments.see(values[0][layer.node.input[0]])
 
-        tensors = tuple(dict.fromkeys(name for layer in part for name in (layer.node.input[0], ends[layer])))
+        tensors = tuple(dict.fromkeys(layer.node.input[0] for layer in part))
         observation.look([Tap(model, tensors)], see, purpose="samples to see which inputs matter")
         yield found
 

@@ -49,15 +49,30 @@ class Observation:
         self._where = str(where)
         self._samples = _samples(context, self._where)
         self.count = min(limit, self._samples.count)
+        if self.count == 1:
+            context.note("one calibration feed only: what it does not show will be taken for unimportant")
 
     @property
     def digest(self) -> str:
         return self._samples.digest
 
-    def look(self, taps: Sequence[Tap], see: Callable[[Sequence[Feeds]], None], *, purpose: str) -> None:
+    def look(
+        self,
+        taps: Sequence[Tap],
+        see: Callable[[Sequence[Feeds]], None],
+        *,
+        purpose: str,
+        feeds: int | None = None,
+    ) -> None:
         """Call `see` for every feed with what each tap gives for it, name -> array.
 
         Only what the tensors need is computed.
+
+        Args:
+            taps: what to look at.
+            see: gets one result for each tap.
+            purpose: what the progress bar says.
+            feeds: how many feeds to look at; all by default.
 
         Raises:
             ConfigError: `calibration-not-finite`: a sample holds NaN or infinity.
@@ -71,14 +86,15 @@ class Observation:
                 path = Path(folder) / f"{number}.onnx"
                 save(part_that_computes(tap.model, tap.tensors), path)
                 runners.append(stack.enter_context(self._context.open_reference(path)))
-            for done, feeds in enumerate(self._feeds(), start=1):
+            total = self.count if feeds is None else min(feeds, self.count)
+            for done, sample in enumerate(islice(self._feeds(), total), start=1):
                 seen = [
-                    {name: values for name, values in {**feeds, **runner.infer(feeds)}.items() if name in tap.tensors}
+                    {name: values for name, values in {**sample, **runner.infer(sample)}.items() if name in tap.tensors}
                     for tap, runner in zip(taps, runners, strict=True)
                 ]
                 self._judge(seen)
                 see(seen)
-                self._context.progress(done, self.count, purpose)
+                self._context.progress(done, total, purpose)
 
     def _feeds(self) -> Iterator[Feeds]:
         import numpy as np

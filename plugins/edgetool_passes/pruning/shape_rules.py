@@ -30,7 +30,7 @@ def _change_shape(trace: Trace, node: onnx.NodeProto) -> None:
     if axes is None or before is None or after is None or 0 in before:
         trace.give_up(node, _UNKNOWN)
         return
-    trace.put(node.output[0], reshaped(trace, axes, before, after, label=trace.label(node)))
+    trace.put(node.output[0], reshaped(trace, node, axes, before, after))
 
 
 def _count_in_shape(trace: Trace, node: onnx.NodeProto, place: int) -> None:

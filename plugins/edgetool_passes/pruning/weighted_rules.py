@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 def _convolution(trace: Trace, node: onnx.NodeProto) -> None:
-    layer, data = trace.layer(node), trace.axes(node.input[0])
-    if layer is None or data is None or len(data) < 3:
+    layer = trace.layer(node)
+    if layer is None:
         trace.give_up(node, "its weight is not stored in the model")
         return
+    data = trace.axes(node.input[0]) or (None,) * len(layer.shape)
     weight = _axes(trace, layer)
     for axis in data[2:]:
         trace.pin_axis(axis, f"{layer.label} moves along them")
@@ -50,10 +51,11 @@ def _grouped(trace: Trace, layer: Layer, data: Axis, results: Axis) -> None:
 
 
 def _gemm(trace: Trace, node: onnx.NodeProto) -> None:
-    layer, data = trace.layer(node), trace.axes(node.input[0])
-    if layer is None or layer.inputs is None or data is None:
+    layer = trace.layer(node)
+    if layer is None or layer.inputs is None:
         trace.give_up(node, "its weight is not stored in the model, or its input is transposed")
         return
+    data = trace.axes(node.input[0]) or (None, None)
     weight = _axes(trace, layer)
     trace.bind(data[1], weight[layer.inputs], f"they are what {layer.label} reads from outside")
     _bias(trace, node, 2, weight[layer.outputs])
