@@ -13,7 +13,7 @@ from edgetool_passes.fp16.weights import as_half
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-_SMALLEST = 256
+_SMALLEST = 128
 """Elements from which a Cast saves more bytes than it takes."""
 
 
