@@ -137,6 +137,13 @@ def test_two_products_in_place_of_one_are_one_layer() -> None:
     assert first.error.alone < 20
 
 
+def test_a_tensor_that_lost_channels_is_another_one() -> None:
+    """As structured pruning leaves it: the first product is narrower, the second reads less."""
+    found = _blame(_network([WEIGHTS[0][:, :8], WEIGHTS[1][:8], *WEIGHTS[2:]]))
+    assert {"m0", "r0"}.isdisjoint(row.tensor for row in found.layers)
+    assert found.layers[0].tensor == "m1"
+
+
 @pytest.mark.parametrize(
     ("error", "cause"),
     [

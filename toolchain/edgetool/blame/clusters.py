@@ -46,21 +46,42 @@ class Cluster:
 
 
 def shared_tensors(original: onnx.ModelProto, compressed: onnx.ModelProto) -> dict[str, int]:
-    """Name -> element type in the compressed network, of every float tensor that nodes of both compute."""
+    """Name -> element type in the compressed network, of every float tensor that nodes of both compute.
+
+    A tensor that lost channels keeps its name and is another one.
+    """
     import onnx
 
     floats = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
-    ours, theirs = _computed_types(compressed), _computed_types(original)
-    return {name: kind for name, kind in ours.items() if kind in floats and theirs.get(name) == onnx.TensorProto.FLOAT}
+    ours, theirs = _computed(compressed), _computed(original)
+    return {
+        name: found.elem_type
+        for name, found in ours.items()
+        if found.elem_type in floats
+        and name in theirs
+        and theirs[name].elem_type == onnx.TensorProto.FLOAT
+        and _may_be_alike(found, theirs[name])
+    }
 
 
-def _computed_types(model: onnx.ModelProto) -> dict[str, int]:
-    """Name -> element type of what the nodes of the main graph compute."""
+def _may_be_alike(one: onnx.TypeProto.Tensor, other: onnx.TypeProto.Tensor) -> bool:
+    """False where known sizes of two tensors differ."""
+    if not (one.HasField("shape") and other.HasField("shape")):
+        return True
+    sizes, others = one.shape.dim, other.shape.dim
+    return len(sizes) == len(others) and all(
+        not (size.HasField("dim_value") and same.HasField("dim_value")) or size.dim_value == same.dim_value
+        for size, same in zip(sizes, others, strict=True)
+    )
+
+
+def _computed(model: onnx.ModelProto) -> dict[str, onnx.TypeProto.Tensor]:
+    """Name -> type of what the nodes of the main graph compute."""
     from onnx import shape_inference
 
     # Weights are inputs of the inference at most: without their bytes it is quick for any model.
     inferred = shape_inference.infer_shapes(_without_bytes(model)).graph
-    kinds = {value.name: value.type.tensor_type.elem_type for value in (*inferred.value_info, *inferred.output)}
+    kinds = {value.name: value.type.tensor_type for value in (*inferred.value_info, *inferred.output)}
     computed = {name for node in model.graph.node if node.op_type != "Constant" for name in node.output if name}
     return {name: kind for name, kind in kinds.items() if name in computed}
 
