@@ -62,6 +62,10 @@ class QuantizeStaticOptions(PassOptions):
         default=False,
         description="Also quantize both inputs of the product that a Softmax reads (queries times keys).",
     )
+    attention_values: bool = Field(
+        default=False,
+        description="Also quantize both inputs of the product that reads a Softmax (weights times values).",
+    )
     smoothing: float = Field(
         default=0.95,
         ge=0,
@@ -109,6 +113,7 @@ class QuantizeStaticOptions(PassOptions):
             embeddings=self.embeddings,
             residual_adds=self.residual_adds,
             attention_scores=self.attention_scores,
+            attention_values=self.attention_values,
             exclude=self.exclude,
             min_channels=self.min_channels,
             layers=self.layers,

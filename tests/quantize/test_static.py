@@ -123,10 +123,16 @@ def test_softmax_norm_and_mask_read_float(apply_pass: ApplyPass, transformer_blo
     assert readers == weighted
 
 
-def test_attention_scores_are_quantized_on_request(apply_pass: ApplyPass, transformer_block: Model) -> None:
-    applied = apply_pass(QuantizeStatic, transformer_block, sentences(16), attention_scores=True)
+@pytest.mark.parametrize("scores", [False, True])
+@pytest.mark.parametrize("values", [False, True])
+def test_attention_is_quantized_on_request(
+    apply_pass: ApplyPass, transformer_block: Model, scores: bool, values: bool
+) -> None:
+    applied = apply_pass(
+        QuantizeStatic, transformer_block, sentences(16), attention_scores=scores, attention_values=values
+    )
     nodes = by_name(applied.proto)
-    for name, quantized in {"scores": True, "weigh": False}.items():
+    for name, quantized in {"scores": scores, "weigh": values}.items():
         producers = [producer(applied.proto, tensor) for tensor in nodes[name].input]
         assert all((node is not None and node.op_type == "DequantizeLinear") is quantized for node in producers)
     held_out = sentences(16, seed=9)

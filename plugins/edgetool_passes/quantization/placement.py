@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Bits: TypeAlias = Literal[8, 16]
 
 _ACTIVATIONS = frozenset({"Relu", "Clip"})
+_HANDING_ON = frozenset({"Identity", "Dropout"})
 _FLATTENING = frozenset({"Flatten", "Reshape", "Squeeze"})
 _QUANTIZED_OPS = frozenset(
     {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "ConvInteger", "QLinearConv",
@@ -80,14 +81,14 @@ class Placement:
     Attributes:
         sites: nodes to quantize, in the graph's order.
         residuals: identity branches of Adds.
-        scores: inputs of products that become attention scores.
+        attention: inputs of attention's products of two activations.
         pools: inputs of global pools.
         excluded: label -> reason, for weighted nodes that stay float.
     """
 
     sites: tuple[Site, ...]
     residuals: tuple[Reading, ...]
-    scores: tuple[Reading, ...]
+    attention: tuple[Reading, ...]
     pools: tuple[Reading, ...]
     excluded: Mapping[str, str]
 
@@ -96,7 +97,7 @@ class Placement:
         of_sites = (
             Reading(site.node, site.activation, site.bits) for site in self.sites if site.activation is not None
         )
-        return (*of_sites, *self.residuals, *self.scores, *self.pools)
+        return (*of_sites, *self.residuals, *self.attention, *self.pools)
 
     def activations(self) -> tuple[str, ...]:
         """The tensors that need a pair, each once, in order of first use."""
@@ -120,9 +121,9 @@ def place(model: onnx.ModelProto, rules: Rules) -> Placement:
         elif node.op_type != "Gather":
             excluded[label] = reason
     residuals = tuple(_residuals(model.graph, index, sites, rules)) if rules.residual_adds else ()
-    scores = tuple(_scores(model.graph, index, rules)) if rules.attention_scores else ()
+    attention = tuple(_attention(model.graph, index, rules))
     pools = tuple(_pools(model.graph, index, sites, rules)) if rules.pools else ()
-    return Placement(tuple(sites), residuals, scores, pools, excluded)
+    return Placement(tuple(sites), residuals, attention, pools, excluded)
 
 
 def _bits(label: str, rules: Rules) -> Bits:
@@ -213,14 +214,23 @@ def _residuals(graph: onnx.GraphProto, index: GraphIndex, sites: list[Site], rul
             yield Reading(node, 0 if absorbed[1] else 1, _bits(label, rules))
 
 
-def _scores(graph: onnx.GraphProto, index: GraphIndex, rules: Rules) -> Iterator[Reading]:
-    """Products of two activations whose result becomes a Softmax: both inputs."""
+def _attention(graph: onnx.GraphProto, index: GraphIndex, rules: Rules) -> Iterator[Reading]:
+    """Both inputs of the products of two activations around a Softmax that are asked for."""
     for number, node in enumerate(graph.node):
         if node.op_type != "MatMul" or not index.moving.issuperset(node.input):
             continue
         label = node_label(node, number)
-        if rules.precision(label) != "float" and _becomes_softmax(node.output[0], index):
+        wanted = (rules.attention_scores and _becomes_softmax(node.output[0], index)) or (
+            rules.attention_values and any(_is_softmax(name, index) for name in node.input)
+        )
+        if wanted and rules.precision(label) != "float":
             yield from (Reading(node, position, _bits(label, rules)) for position in (0, 1))
+
+
+def _is_softmax(tensor: str, index: GraphIndex) -> bool:
+    """Whether a tensor is the result of a Softmax, perhaps handed on."""
+    producer = index.producers.get(_behind(tensor, index, _HANDING_ON))
+    return producer is not None and producer.op_type == "Softmax"
 
 
 def _becomes_softmax(tensor: str, index: GraphIndex) -> bool:

@@ -22,6 +22,7 @@ class Rules:
         embeddings: also store the tables of Gather in int8.
         residual_adds: quantize the identity branch of residual Adds.
         attention_scores: quantize both inputs of products of two activations that a Softmax reads.
+        attention_values: quantize both inputs of products of a Softmax with another activation.
         exclude: names of nodes to leave float; `*` and `?` match.
         layers: precision by name of node, the first pattern that matches counts; all others are int8.
         pools: quantize what a global pool reads whose result is quantized.
@@ -32,6 +33,7 @@ class Rules:
     embeddings: bool = True
     residual_adds: bool = True
     attention_scores: bool = False
+    attention_values: bool = False
     exclude: tuple[str, ...] = ()
     min_channels: int = 1
     layers: Mapping[str, Precision] = field(default_factory=dict)
