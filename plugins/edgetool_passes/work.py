@@ -50,6 +50,6 @@ def parameters_of(graph: onnx.GraphProto) -> int:
 def compared(before: Amount, after: Amount) -> dict[str, JsonValue]:
     """The two amounts as facts."""
     return {
-        "parameters": {"before": before.parameters, "after": after.parameters},
-        "macs": {"before": before.macs, "after": after.macs},
+        "parameters": {"from": before.parameters, "to": after.parameters},
+        "macs": {"from": before.macs, "to": after.macs},
     }

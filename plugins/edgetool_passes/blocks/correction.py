@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from edgetool.artifact import JsonValue
-from edgetool_passes.blocks.importance import vectors
 from edgetool_passes.blocks.removal import Correction, Gap, bridge
 from edgetool_passes.quantization.calibration import Calibration
 from edgetool_passes.regression import Fit, Regression
 from edgetool_passes.side_by_side import side_by_side
 from edgetool_passes.together import together
+from edgetool_passes.vectors import vectors
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,6 +17,7 @@ from edgetool_passes.blocks.stacks import Block
 from edgetool_passes.quantization.calibration import Calibration
 from edgetool_passes.side_by_side import side_by_side
 from edgetool_passes.together import together
+from edgetool_passes.vectors import vectors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,16 +100,3 @@ def _square(values: Array) -> float:
     import numpy as np
 
     return float(np.square(values, dtype=np.float64).sum())
-
-
-def vectors(values: Array, *, first: bool) -> Array:
-    """A stream's tensor as its vectors: float64 [rows, channels].
-
-    Args:
-        values: of any shape.
-        first: whether axis 1 holds the channels; else the last.
-    """
-    import numpy as np
-
-    moved = np.moveaxis(values, 1, -1) if first else values
-    return moved.reshape(-1, moved.shape[-1]).astype(np.float64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -93,8 +92,3 @@ def _blend(moments: Array, prior: Array, share: float) -> Array:
     if trace <= 0:
         return prior
     return (1 - share) * moments / trace + share * prior / max(float(np.trace(prior)), 1e-30)
-
-
-def by_weight(known: Mapping[str, Known]) -> dict[str, Candidate]:
-    """The candidates alone."""
-    return {weight: one.candidate for weight, one in known.items()}

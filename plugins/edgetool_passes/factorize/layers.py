@@ -104,7 +104,7 @@ def find_layers(model: onnx.ModelProto, wishes: Wishes) -> Layers:
 
 def _place(node: onnx.NodeProto, index: GraphIndex, wishes: Wishes) -> int | None:
     """Where a node has its weight among its inputs; None for nodes without one, and for those that nobody asks for."""
-    if node.domain not in ("", "ai.onnx"):
+    if node.domain not in ("", "ai.onnx") or index.moving.isdisjoint(node.output):
         return None
     if node.op_type == "Gather":
         table = index.initializers.get(node.input[0])
@@ -130,9 +130,10 @@ def _reason_against(
         return f"its weight is {_HALVES[tensor.data_type]}: put this pass in front of the one that casts"
     if tensor.data_type != _FLOAT:
         return "its weight is not float32"
-    if math.prod(tensor.dims) < wishes.min_size:
-        return f"it has fewer than min_size = {wishes.min_size} weights"
-    return _reason_of_kind(node, tensor) or _reason_of_sharing(node, weight, index)
+    if reason := _reason_of_kind(node, tensor) or _reason_of_sharing(node, weight, index):
+        return reason
+    small = math.prod(tensor.dims) < wishes.min_size
+    return f"it has fewer than min_size = {wishes.min_size} weights" if small else None
 
 
 def _reason_of_kind(node: onnx.NodeProto, tensor: onnx.TensorProto) -> str | None:

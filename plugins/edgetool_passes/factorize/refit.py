@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgetool.qdq.editor import GraphEditor
-from edgetool_passes.blocks.importance import vectors
 from edgetool_passes.factorize.forms import Channels, Product
 from edgetool_passes.factorize.rewrite import Factored
 from edgetool_passes.quantization.calibration import Calibration
 from edgetool_passes.regression import Fit, Regression
 from edgetool_passes.side_by_side import side_by_side
 from edgetool_passes.together import together
+from edgetool_passes.vectors import vectors
 
 if TYPE_CHECKING:
     import numpy as np

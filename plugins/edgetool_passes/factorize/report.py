@@ -24,8 +24,8 @@ def facts_of(known: Mapping[str, Known], ranks: Mapping[str, int], layers: Layer
             "form": candidate.form.name,
             "rank": rank,
             "of": min(candidate.form.sides),
-            "parameters": {"before": candidate.parameters.whole, "after": rank * candidate.parameters.rank},
-            "macs": {"before": candidate.macs.whole, "after": rank * candidate.macs.rank},
+            "parameters": {"from": candidate.parameters.whole, "to": rank * candidate.parameters.rank},
+            "macs": {"from": candidate.macs.whole, "to": rank * candidate.macs.rank},
             "error": round(float(candidate.spectrum.losses[rank]), 6),
         }
     return {"factored": factored, "left": left}

@@ -111,7 +111,7 @@ def _scale(squares: Array) -> Array:
 
     squares = np.maximum(squares, max(float(squares.max(initial=0)), 1e-30) * 1e-6)
     scale: Array = squares ** (-EVENNESS / 2)
-    return scale / np.sqrt(float((scale**2).mean()))
+    return np.asarray(scale / np.sqrt(float((scale**2).mean())))
 
 
 def _root(moments: Array) -> Array:
