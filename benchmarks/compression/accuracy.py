@@ -29,7 +29,8 @@ _COVERED = (2.5, 97.5)
 class Scored(Protocol):
     """A metric that can be taken again with other weights of the units."""
 
-    units: int
+    @property
+    def units(self) -> int: ...
 
     def score(self, weights: Array) -> float: ...
 

@@ -177,7 +177,8 @@ def _agreement(engine: _Engine, base: _Engine, task: Task) -> Interval:
 
 def macs_ratio(facts: Sequence[Mapping[str, Any]]) -> float | None:
     """How many times fewer multiply-accumulates the passes left, by what they say."""
-    ratios = [one["macs"]["from"] / one["macs"]["to"] for one in facts if isinstance(one.get("macs"), Mapping)]
+    counted = [one["macs"] for one in facts if isinstance(one.get("macs"), Mapping) and "from" in one["macs"]]
+    ratios = [macs["from"] / macs["to"] for macs in counted]
     return float(np.prod(ratios)) if ratios else None
 
 
