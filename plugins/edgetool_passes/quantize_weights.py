@@ -46,7 +46,7 @@ class QuantizeWeightsOptions(PassOptions):
     symmetric: bool = Field(
         default=True,
         description="Zero is integer 0, which every runtime takes. False: each scale has a zero point, which is a "
-        "little more accurate in 4 bits, and which TensorRT refuses.",
+        "little more accurate in 4 bits, and which GPU compilers tend to refuse.",
     )
     op_types: tuple[Operator, ...] = Field(default=OPERATORS, description="Weighted operators to quantize.")
     embeddings: bool = Field(default=True, description="Quantize embedding tables (Gather), too.")

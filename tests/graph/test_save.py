@@ -70,13 +70,12 @@ def test_a_large_model_gets_external_data(external: bool, tmp_path: Path, monkey
 def test_streamed_models_are_ordinary_files(limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from edgetool.graph import streaming
 
-    monkeypatch.setattr(streaming, "INLINE_LIMIT", limit)
     monkeypatch.setattr(streaming, "_LATE_OVER", 1000)
     path = written(_wide(), tmp_path / "m.onnx")
     saved = tmp_path / "first" / "m.onnx", tmp_path / "second" / "m.onnx"
     for target in saved:
         target.parent.mkdir()
-        save_ir(load_ir(path), target)
+        save_ir(load_ir(path), target, inline_limit=limit)
     onnx.checker.check_model(str(saved[0]), full_check=True)
     assert graph.digest(saved[0]) == graph.digest(saved[1])
     assert (tmp_path / "first" / "m.onnx.data").exists() == (limit == 1000)

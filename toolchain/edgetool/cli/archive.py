@@ -33,7 +33,7 @@ Most = Annotated[
 
 
 def archive(bundle: BundlePath, output_path: To = None, json: Json = False, quiet: Quiet = False) -> None:
-    """Pack BUNDLE into one small file for a slow link or a small flash; `unpack` restores it byte for byte.
+    """Pack BUNDLE into one small file; `unpack` restores each byte.
 
     Weights with few different values shrink most: those of `cluster-weights`, `prune-magnitude` and `quantize-weights`.
     """
