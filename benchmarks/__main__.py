@@ -12,7 +12,20 @@ import sys
 
 from benchmarks.timing import print_machine
 
-TOPICS = ("startup", "rebuild", "end_to_end", "probe", "rtx", "int8", "tune", "rtx_networks", "weights", "archive", "compression", "memory")
+TOPICS = (
+    "startup",
+    "rebuild",
+    "end_to_end",
+    "probe",
+    "rtx",
+    "int8",
+    "tune",
+    "rtx_networks",
+    "weights",
+    "archive",
+    "compression",
+    "memory",
+)
 """Modules of this package with a `main()`, quickest first; `memory` last, because it ends with its exit code."""
 
 

@@ -60,7 +60,7 @@ def archive(bundle: BundlePath, output_path: To = None, json: Json = False, quie
 def unpack(
     archive: ArchivePath, output_path: Into = None, max_size: Most = "16GiB", json: Json = False, quiet: Quiet = False
 ) -> None:
-    """Restore the bundle that ARCHIVE holds, byte for byte, and check it."""
+    """Restore the bundle that ARCHIVE holds, and check every byte."""
     from edgetool.bundle.archive_restore import name_in, restore_bundle
 
     output = Output(json, quiet)
