@@ -62,10 +62,10 @@ class Size:
     restore: float
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.archive", description=__doc__)
     parser.add_argument("networks", nargs="*", choices=tuple(RECIPES), metavar="NETWORK", help=", ".join(RECIPES))
-    for network in parser.parse_args(arguments).networks or RECIPES:
+    for network in parser.parse_args(list(arguments)).networks or RECIPES:
         with tempfile.TemporaryDirectory() as scratch:
             _measure(network, Path(scratch))
 
@@ -139,4 +139,4 @@ def _seconds(work: Callable[[], object]) -> float:
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main()
+    main(sys.argv[1:])
