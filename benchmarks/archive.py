@@ -11,10 +11,11 @@ import argparse
 import importlib
 import json
 import os
+import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
