@@ -105,11 +105,13 @@ NETWORKS = (
 def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [network.name for network in NETWORKS]
-    parser.add_argument("networks", nargs="*", choices=names, metavar="NETWORK", help=f"of {', '.join(names)}")
+    parser.add_argument("networks", nargs="*", metavar="NETWORK", help=f"of {', '.join(names)}")
     parser.add_argument("--stream", metavar="SIZE", help="of a synthetic model; its folder needs 1.3 times as much")
     parser.add_argument("--folder", type=Path, help="where to write it")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(list(arguments))
+    if unknown := set(options.networks) - set(names):  # `choices` refuses the empty list beside an option
+        parser.error(f"no network {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     if options.inside:
         print(json.dumps(_quantize_large(options.inside)))
     elif options.stream:

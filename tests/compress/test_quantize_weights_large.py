@@ -16,10 +16,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_memory_does_not_grow_with_the_model(tmp_path: Path) -> None:
-    """A quarter of the model's size, and fast enough that a disk is what one waits for."""
-    done = stream(1 << 30, tmp_path)
+    """An eighth of the model is more than it takes; how fast it is, a benchmark says."""
+    done = stream(2300 << 20, tmp_path)  # beyond what one file can hold: smaller ones are read whole
     assert done.peak < 300_000_000
-    assert done.size / done.cpu > 100_000_000
 
 
 def test_large_results_lie_beside_the_model(tmp_path: Path) -> None:
