@@ -98,8 +98,11 @@ class _Reader:
         import numpy as np
 
         self._weight: Array = layer.matrix(dependencies.trace.index.values(layer.weight))[0].astype(np.float64)
-        self._price = price
-        self._inverse: Array = np.linalg.inv(_trusted(_matter(layer, moments), moments.independent))
+        seen = _matter(layer, moments)
+        trusted = _trusted(seen, moments.independent)
+        everything = _energy(self._weight, trusted)
+        self._price = price * _energy(self._weight, seen) / everything if everything > 0 else price
+        self._inverse: Array = np.linalg.inv(trusted)
         self._columns = {unit: columns for unit, columns in _columns(dependencies, layer, units) if len(columns)}
 
     def scores(self, units: Sequence[int]) -> Array:
@@ -150,7 +153,7 @@ def _energy(weight: Array, second: Array) -> float:
     return float(((weight @ second) * weight).sum())
 
 
-def _trusted(second: Array, independent: int) -> Array:
+def _trusted(second: Array, independent: float) -> Array:
     """Second moments as far as so many independent rows can be trusted: the fewer, the closer to equal and unrelated.
 
     Without this, channels would seem to stand in for each other wherever there are fewer rows than channels. The target

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 _FLOAT = 1  # onnx.TensorProto.FLOAT: what taps hand out
 WIDEST = 6144
 """Rows longer than this are not looked at: their moments alone would take 300 MB."""
-_TELLING = 16
-"""Rows of one sample that count as independent."""
 _MEMORY = 1 << 29  # bytes of moments to collect in one run over the samples
 
 
@@ -29,7 +27,7 @@ class Moments:
 
     Attributes:
         count: rows seen.
-        independent: rows that tell something new: of one sample, a few.
+        samples: of which they are rows.
     """
 
     def __init__(self, layer: Layer) -> None:
@@ -38,9 +36,10 @@ class Moments:
         width = layer.width
         self.layer = layer
         self.count = 0
-        self.independent = 0
+        self.samples = 0
         self._sum: Array = np.zeros((layer.groups, width))
         self._products: Array = np.zeros((layer.groups, width, width))
+        self._squared_means = 0.0
 
     def see(self, data: Array) -> None:
         """Take in one value of the layer's first input."""
@@ -48,9 +47,25 @@ class Moments:
 
         rows = input_rows(self.layer, data)
         self.count += rows.shape[1]
-        self.independent += min(rows.shape[1], _TELLING * len(data))
+        self.samples += len(data)
+        for own in np.array_split(rows, len(data), axis=1):
+            self._squared_means += float(np.square(own.mean(axis=1, dtype=np.float64)).sum())
         self._sum += rows.sum(axis=1, dtype=np.float64)
         self._products += rows.transpose(0, 2, 1) @ rows
+
+    @property
+    def independent(self) -> float:
+        """Rows that would tell as much if they were drawn one by one.
+
+        Rows of one sample are alike: with the variance `t` of rows and `b` of samples' means, a sample is worth `t / b`
+        of them (the design effect of cluster sampling; L. Kish, "Survey Sampling", 1965).
+        """
+        import numpy as np
+
+        squared_mean = float(np.square(self.mean).sum())
+        total = float(np.einsum("gii->", self.second)) - squared_mean
+        between = self._squared_means / max(self.samples, 1) - squared_mean
+        return min(self.samples * total / between, self.count) if between > 0 else float(self.samples)
 
     @property
     def mean(self) -> Array:
