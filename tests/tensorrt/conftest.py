@@ -35,6 +35,8 @@ def ssh_device(
     device = SshDevice(_sshd(require_tool), request.getfixturevalue("ssh_keys"), folder)
     device.start()
     monkeypatch.setenv("EDGETOOL_SSH_CONFIG", str(device.config))
+    # Each test has a device of its own: an engine that another test's device built is not one of this device's.
+    monkeypatch.setenv("EDGETOOL_CACHE_DIR", str(tmp_path / "device-cache"))
     try:
         yield device
     finally:
