@@ -18,6 +18,7 @@ from edgetool.cli.explain import explain
 from edgetool.cli.init import init
 from edgetool.cli.inspect import inspect
 from edgetool.cli.options import flag
+from edgetool.cli.package import package
 from edgetool.cli.plugins import plugins
 from edgetool.cli.reduce import reduce
 from edgetool.cli.targets import targets
@@ -58,6 +59,7 @@ app.command("reduce", rich_help_panel=_MODELS)(reduce)
 app.command("validate", rich_help_panel=_BUNDLES)(validate)
 app.command("bench", rich_help_panel=_BUNDLES)(bench)
 app.command("verify", rich_help_panel=_BUNDLES)(verify)
+app.command("package", rich_help_panel=_BUNDLES)(package)
 app.command("archive", rich_help_panel=_BUNDLES)(archive)
 app.command("unpack", rich_help_panel=_BUNDLES)(unpack)
 app.command("plugins", rich_help_panel=_ITSELF)(plugins)

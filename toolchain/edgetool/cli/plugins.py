@@ -16,6 +16,7 @@ def plugins(json: Json = False, quiet: Quiet = False) -> None:
         ("importer", found.importers),
         ("pass", found.passes),
         ("backend", found.backends),
+        ("exporter", found.exporters),
         ("file", found.files),
     ):
         for info in infos.values():

@@ -11,16 +11,18 @@ from edgetool.backends.base import Backend
 from edgetool.config.mistakes import Mistake, one_of
 from edgetool.config.positions import KeyPath
 from edgetool.config.result import Config, ResolvedTarget
+from edgetool.config.schema import PackageTable
 from edgetool.config.translate import mistakes_from
 from edgetool.config.tree import Tree
 from edgetool.errors import UnavailableError
+from edgetool.exporters.base import Exporter
 from edgetool.importers.base import Importer
 from edgetool.passes.base import Pass
 
 if TYPE_CHECKING:
     from edgetool.plugin.manager import Plugins
 
-Kind: TypeAlias = Literal["importers", "passes", "backends"]
+Kind: TypeAlias = Literal["importers", "passes", "backends", "exporters"]
 
 
 def check_options(config: Config, plugins: Plugins) -> Iterator[Mistake]:
@@ -32,6 +34,7 @@ def check_options(config: Config, plugins: Plugins) -> Iterator[Mistake]:
         yield from _check_recipe(config, recipe, plugins)
     for target in config.targets.values():
         yield from _check_backends(target, plugins)
+        yield from _check_package(target, plugins)
     yield from _check_importers(config, plugins)
 
 
@@ -42,6 +45,7 @@ def check_target_options(config: Config, target: ResolvedTarget, plugins: Plugin
         if recipe is not None:
             yield from _check_recipe(config, recipe, plugins)
     yield from _check_backends(target, plugins)
+    yield from _check_package(target, plugins)
     yield from _check_importers(config, plugins)
 
 
@@ -81,6 +85,29 @@ def _check_backends(target: ResolvedTarget, plugins: Plugins) -> Iterator[Mistak
             yield from _check(kind, table, target.written, (backend,), ("targets", target.name, backend))
 
 
+def _check_package(target: ResolvedTarget, plugins: Plugins) -> Iterator[Mistake]:
+    """Formats that nobody writes, and the options of those that somebody does."""
+    at: KeyPath = ("targets", target.name, "package")
+    for index, name in enumerate(target.package.formats):
+        if name not in plugins.exporters:
+            origin = target.origin("package", "formats", index)
+            hint = one_of(name, plugins.exporters, what="formats")
+            yield Mistake("unknown-exporter", origin, (*at, "formats", index), f"there is no format {name!r}", hint)
+    for name, table in target.package.options.items():
+        path = (*at, name)
+        if name not in plugins.exporters:
+            hint = one_of(name, {*PackageTable.model_fields, *plugins.exporters}, what="keys")
+            yield Mistake("unknown-key", target.origin("package", name), path, "unknown key", hint)
+        elif not isinstance(table, dict):
+            hint = f"write its options into [targets.{target.name}.package.{name}]"
+            text = "wants a table of the exporter's options"
+            yield Mistake("invalid-value", target.origin("package", name), path, text, hint)
+    for name in {*target.package.formats, *target.package.options} & {*plugins.exporters}:
+        table = target.package.options.get(name, {})
+        if isinstance(table, dict) and (kind := options_of("exporters", name, plugins)):
+            yield from _check(kind, table, target.written, ("package", name), (*at, name))
+
+
 def _check(
     kind: type[pydantic.BaseModel], options: object, tree: Tree, at: KeyPath, shown_at: KeyPath
 ) -> Iterator[Mistake]:
@@ -102,6 +129,8 @@ def options_of(kind: Kind, name: str, plugins: Plugins) -> type[pydantic.BaseMod
                 return load_class(plugins.passes[name], Pass).Options if name in plugins.passes else None
             case "importers":
                 return load_class(plugins.importers[name], Importer).Options if name in plugins.importers else None
+            case "exporters":
+                return load_class(plugins.exporters[name], Exporter).Options if name in plugins.exporters else None
             case "backends":
                 found = _backend(name, plugins)
                 return found.Options if found else None

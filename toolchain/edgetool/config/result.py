@@ -10,7 +10,7 @@ from typing import Literal
 from edgetool.artifact import Facts, JsonValue
 from edgetool.config.mistakes import Mistake, one_of
 from edgetool.config.precision import CandidateRecipe
-from edgetool.config.schema import BudgetTable, BuilderTable, DataTable, ModelTable, PassTable
+from edgetool.config.schema import BudgetTable, BuilderTable, DataTable, ModelTable, PackageTable, PassTable
 from edgetool.config.tree import DEFAULT, Origin, Tree
 from edgetool.errors import ConfigError
 
@@ -35,7 +35,7 @@ class ResolvedTarget:
         stands_in_for: targets that it is built in place of.
         unverified: whether exit 9 becomes 0.
         threads: of the engine, or None for what the host allows.
-        package: formats to wrap the bundle in, raw.
+        package: formats to wrap the bundle in; the tables of exporters are raw.
         written: what was written for it anywhere, as it was written, with origins; the rest are defaults.
     """
 
@@ -54,7 +54,7 @@ class ResolvedTarget:
     stands_in_for: tuple[str, ...] = ()
     unverified: Literal["fail", "allow"] = "fail"
     threads: int | None = None
-    package: Mapping[str, JsonValue] = field(default_factory=dict)
+    package: PackageTable = field(default_factory=PackageTable)
     written: Tree = field(default_factory=Tree, repr=False)
 
     @property
@@ -88,7 +88,7 @@ class ResolvedTarget:
             "facts": dict(self.facts),
             "budget": self.budget.model_dump(mode="json"),
             "builder": self.builder.model_dump(mode="json"),
-            "package": dict(self.package),
+            "package": self.package.model_dump(mode="json"),
             **{name: dict(table) for name, table in self.options.items()},
         }
 

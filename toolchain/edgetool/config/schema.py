@@ -212,6 +212,26 @@ class FactsTable(OpenTable):
     fpga: str | None = Field(default=None, description="FPGA family, as the compiler for it names it.")
 
 
+class PackageTable(OpenTable):
+    """`[targets.NAME.package]`: what the bundle is wrapped into. A table named like a format holds its options."""
+
+    formats: list[str] = Field(
+        default_factory=list, description="Written by `edgetool build`, too; `edgetool plugins` lists the exporters."
+    )
+    key: str | None = Field(
+        default=None,
+        description="Private key that signs: a PEM file, `env:NAME`, or a `pkcs11:` URI. Never the key itself.",
+    )
+    certificate: str | None = Field(
+        default=None, description="Certificate of the key, PEM; those of its issuers may follow in the same file."
+    )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Raw tables of the exporters, by name."""
+        return self.extra
+
+
 class TargetTable(OpenTable):
     """`[targets.NAME]`: hardware, software, recipe and limits. A table named like a backend holds its options."""
 
@@ -241,7 +261,7 @@ class TargetTable(OpenTable):
     facts: FactsTable = Field(default_factory=FactsTable, description="What is known of the hardware and its software.")
     budget: BudgetTable = Field(default_factory=BudgetTable, description="Limits that fail the build.")
     builder: BuilderTable = Field(default_factory=BuilderTable, description="Where the engine is built.")
-    package: dict[str, Any] = Field(default_factory=dict, description="Formats to package the bundle in.")
+    package: PackageTable = Field(default_factory=PackageTable, description="Formats to wrap the bundle in.")
 
 
 class TargetsFile(Table):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pluggy
 
-from edgetool.plugin.records import BackendInfo, FileInfo, ImporterInfo, PassInfo
+from edgetool.plugin.records import BackendInfo, ExporterInfo, FileInfo, ImporterInfo, PassInfo
 
 hookspec = pluggy.HookspecMarker("edgetool")
 
@@ -42,6 +42,17 @@ def edgetool_backends() -> list[BackendInfo]:  # type: ignore[empty-body] # plug
         @hookimpl
         def edgetool_backends():
             return [BackendInfo("tvm", "Apache TVM", "my_plugin.backend:Tvm", requires=("tvm",))]
+    """
+
+
+@hookspec
+def edgetool_exporters() -> list[ExporterInfo]:  # type: ignore[empty-body] # pluggy never calls the spec
+    """Exporters: a bundle -> a package for an update system.
+
+    Example:
+        @hookimpl
+        def edgetool_exporters():
+            return [ExporterInfo("ipk", "opkg packages", "my_plugin.ipk:Ipk")]
     """
 
 

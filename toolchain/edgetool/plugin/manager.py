@@ -13,7 +13,7 @@ import pluggy
 
 from edgetool.errors import ConfigError, UnavailableError
 from edgetool.plugin import hookspecs
-from edgetool.plugin.records import BackendInfo, FileInfo, ImporterInfo, Info, PassInfo
+from edgetool.plugin.records import BackendInfo, ExporterInfo, FileInfo, ImporterInfo, Info, PassInfo
 
 GROUP = "edgetool"
 """Entry-point group that plugins register in."""
@@ -23,6 +23,7 @@ _KINDS: Mapping[str, type[Info]] = {
     "importers": ImporterInfo,
     "passes": PassInfo,
     "backends": BackendInfo,
+    "exporters": ExporterInfo,
     "files": FileInfo,
 }
 
@@ -59,6 +60,7 @@ class Plugins:
     importers: Mapping[str, ImporterInfo]
     passes: Mapping[str, PassInfo]
     backends: Mapping[str, BackendInfo]
+    exporters: Mapping[str, ExporterInfo]
     files: Mapping[str, FileInfo]
     providers: tuple[Provider, ...]
     conflicts: Mapping[str, tuple[str, ...]]
@@ -71,6 +73,9 @@ class Plugins:
 
     def backend(self, name: str, *, where: str) -> BackendInfo:
         return self._find("backends", self.backends, name, where)
+
+    def exporter(self, name: str, *, where: str) -> ExporterInfo:
+        return self._find("exporters", self.exporters, name, where)
 
     def provider_of(self, kind: str, name: str) -> Provider:
         return next(row for row in self.providers if f"{kind}/{name}" in row.names)
@@ -88,7 +93,7 @@ class Plugins:
         raise self._unknown(kind, infos, name, where)
 
     def _unknown(self, kind: str, infos: Iterable[str], name: str, where: str) -> ConfigError | UnavailableError:
-        singular = {"importers": "importer", "passes": "pass", "backends": "backend"}[kind]
+        singular = {"importers": "importer", "passes": "pass", "backends": "backend", "exporters": "exporter"}[kind]
         if broken := [row for row in self.providers if row.error and name.replace("-", "_") in row.module]:
             return UnavailableError(
                 "plugin-broken",
@@ -142,6 +147,7 @@ def load_plugins() -> Plugins:
         importers=only("importers"),  # type: ignore[arg-type] # `_records` checked the kind of each record
         passes=only("passes"),  # type: ignore[arg-type]
         backends=only("backends"),  # type: ignore[arg-type]
+        exporters=only("exporters"),  # type: ignore[arg-type]
         files=only("files"),  # type: ignore[arg-type]
         providers=tuple(providers),
         conflicts=conflicts,

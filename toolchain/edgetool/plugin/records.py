@@ -56,6 +56,11 @@ class ImporterInfo(Info):
 
 
 @dataclass(frozen=True, slots=True)
+class ExporterInfo(Info):
+    """An `edgetool.exporters.Exporter`; its name is what `edgetool package --format` says."""
+
+
+@dataclass(frozen=True, slots=True)
 class FileInfo(Info):
     """A kind of file that `edgetool inspect` can describe; `loader` names a function, not a class.
 

@@ -1,0 +1,1 @@
+"""Package formats of the update systems that devices run."""

@@ -1,0 +1,174 @@
+"""Wraps a bundle for an update system: checks it, lets the exporter write aside, and moves the package into place."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgetool.artifact import Facts, JsonValue
+from edgetool.bundle.read import Bundle
+from edgetool.bundle.verify import MANIFEST
+from edgetool.disk import host_errors, only_writer, private_folder
+from edgetool.errors import ConfigError, IntegrityError, ModelError, UnavailableError
+from edgetool.exporters.base import AnyExporter, ExportContext, Exporter
+from edgetool.plugin.loading import load_class
+from edgetool.plugin.manager import Plugins, install_hint, missing_requirements
+from edgetool.trust.signer import Signer
+
+_BUNDLE_SUFFIX = ".edgebundle"
+SIGNATURE_SUFFIX = ".sig"
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package in its place.
+
+    Attributes:
+        format: name of the exporter.
+        path: a file, or a folder.
+        size: bytes of all its files.
+        facts: what the exporter says about it.
+    """
+
+    format: str
+    path: Path
+    size: int
+    facts: Facts
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {"format": self.format, "path": str(self.path), "size": self.size, "facts": dict(self.facts)}
+
+
+def open_exporter(name: str, options: Mapping[str, Any], plugins: Plugins, *, where: str) -> AnyExporter:
+    """The exporter of that name with its options.
+
+    Raises:
+        ConfigError: there is none, or the options are not what it takes.
+        UnavailableError: what it needs is not installed.
+    """
+    import pydantic
+
+    info = plugins.exporter(name, where=where)
+    if missing := missing_requirements(info):
+        raise UnavailableError(
+            "requirement-missing",
+            f"format {name!r} needs {', '.join(missing)}, which is not installed",
+            where=where,
+            hint=install_hint(info),
+        )
+    kind = load_class(info, Exporter)
+    try:
+        return kind(kind.Options.model_validate(dict(options)))
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(map(str, (name, *first["loc"])))
+        missing_key = first["type"] == "missing"
+        known = ", ".join(kind.Options.model_fields) or "none"
+        raise ConfigError(
+            "invalid-package-option",
+            f"format {name!r} needs {key}" if missing_key else f"{key}: {first['msg']}",
+            where=where,
+            hint=f"give it with --option {key}=VALUE, or in [targets.NAME.package.{name}]; it takes: {known}",
+        ) from error
+
+
+def package(
+    bundle: Bundle,
+    name: str,
+    exporter: AnyExporter,
+    *,
+    output: Path,
+    signer: Signer | None = None,
+    overwrite: bool = False,
+) -> Package:
+    """Write one package.
+
+    Args:
+        bundle: as `read_bundle` checked it.
+        name: of the format.
+        exporter: as `open_exporter` made it.
+        output: folder for the package; made if needed.
+        signer: the user's key, for formats that are signed.
+        overwrite: replace a package that is there already.
+
+    Raises:
+        ConfigError: the format needs a key, or a package is there already.
+        ModelError: the format cannot hold this bundle.
+        HostError: disk full, permission denied.
+    """
+    _check(bundle, name, exporter, signer)
+    context = ExportContext(
+        name=bundle.path.absolute().name.removesuffix(_BUNDLE_SUFFIX),
+        created=_created(bundle),
+        signer=signer if exporter.signing != "never" else None,
+        signature=_signature(bundle.path),
+    )
+    destination = output / f"{context.name}{exporter.suffix or exporter.folder}"
+    with only_writer(destination):
+        if destination.exists() and not overwrite:
+            raise ConfigError(
+                "package-exists",
+                "there is something already where the package would go",
+                where=str(destination),
+                hint="replace it with --overwrite, or choose another folder with --output",
+            )
+        with private_folder(destination) as folder, host_errors(destination):
+            facts = exporter.export(bundle, folder / "new", context)
+            if destination.exists():
+                destination.rename(folder / "old")
+            (folder / "new").rename(destination)
+    with host_errors(destination):
+        return Package(name, destination, _size(destination), facts)
+
+
+def _check(bundle: Bundle, name: str, exporter: AnyExporter, signer: Signer | None) -> None:
+    where = str(bundle.path)
+    if exporter.signing == "required" and signer is None:
+        raise ConfigError(
+            "key-missing",
+            f"format {name!r} is always signed, and no key is named",
+            where=where,
+            hint="name one with --key FILE, --key env:NAME or --key pkcs11:…, or as `key` in [targets.NAME.package]",
+        )
+    if exporter.certified and signer is not None and not signer.certificates:
+        raise ConfigError(
+            "certificate-missing",
+            f"format {name!r} carries the key's certificate, and none is named",
+            where=where,
+            hint="name it with --certificate FILE, or as `certificate` in [targets.NAME.package]",
+        )
+    refusals = [problem for problem in exporter.check(bundle) if problem.severity == "refuse"]
+    if refusals:
+        raise ModelError(
+            "not-packageable",
+            f"format {name!r} cannot hold this bundle: {'; '.join(map(str, refusals))}",
+            where=where,
+            hint=refusals[0].fix,
+        )
+
+
+def _created(bundle: Bundle) -> int:
+    """The bundle's own time in seconds since 1970; 0 where it has none. Never that of the clock."""
+    created = bundle.manifest.created
+    try:
+        return int(datetime.datetime.fromisoformat(created).timestamp()) if created else 0
+    except ValueError as error:
+        raise IntegrityError(
+            "manifest-invalid",
+            f"created is {created!r:.60}, not a time",
+            where=str(bundle.path / MANIFEST),
+            hint="get the bundle again",
+        ) from error
+
+
+def _signature(bundle: Path) -> Path | None:
+    beside = bundle.absolute().with_name(bundle.absolute().name + SIGNATURE_SUFFIX)
+    return beside if beside.is_file() else None
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [row for row in path.rglob("*") if row.is_file()]
+    return sum(row.stat().st_size for row in files)

@@ -1,0 +1,1 @@
+"""Who vouches for a bundle: keys, signatures, and what a device checks."""
