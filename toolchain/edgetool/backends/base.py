@@ -161,6 +161,20 @@ class Evidence:
         return counts
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceSources:
+    """The part of a device's self-test that knows the backend's runtime; `edgetool.selftest` has the rest.
+
+    Attributes:
+        files: name to content: C or C++ that implements `runtime.h`, and `runtime.cmake`, which tells how to compile it.
+        settings: name and value, in the order in which they apply: how this engine is opened. They are read when the
+            self-test runs, so that one program serves all bundles of a runtime.
+    """
+
+    files: Mapping[str, bytes]
+    settings: tuple[tuple[str, str], ...] = ()
+
+
 OptionsT = TypeVar("OptionsT", bound=BackendOptions)
 
 
@@ -210,6 +224,13 @@ class Backend(ABC, Generic[OptionsT]):
     def evidence(self, engine: Engine, context: BuildContext) -> Evidence:
         """How the runtime executes the engine; empty where it cannot tell."""
         return Evidence()
+
+    def device_sources(self, engine: Engine) -> DeviceSources | None:
+        """What a device compiles to test this engine without Python; None where the backend has nothing of the kind.
+
+        Called when a bundle is written, with an unchanged engine, too: it must be quick, and import no runtime.
+        """
+        return None
 
 
 AnyBackend = Backend[Any]

@@ -14,7 +14,7 @@ from edgetool.signature import Signature
 
 SCHEMA_VERSION = 1
 
-Role: TypeAlias = Literal["model", "io", "report", "other"]
+Role: TypeAlias = Literal["model", "io", "source", "report", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class FileRecord:
         path: relative to the bundle, with slashes.
         size: bytes.
         sha256: hex.
-        role: `model` is what the runtime loads, `io` the golden inputs and outputs, `report` for people.
+        role: `model` is what the runtime loads, `io` the golden inputs and outputs, `source` the
+            device's self-test, `report` for people.
     """
 
     path: str

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgetool.artifact import JsonValue
@@ -19,6 +19,7 @@ from edgetool.errors import ConfigError, IntegrityError, ModelError
 VALIDATION = "reports/validation.json"
 MODEL_FOLDER = "model"
 IO_FOLDER = "io"
+SOURCE_FOLDER = "src"
 
 _CHUNK = 1 << 20
 
@@ -33,6 +34,7 @@ class Contents:
         golden: folder made by `write_golden`; becomes `io/`. None where nothing could run.
         validation: becomes reports/validation.json; holds nothing that depends on time or place.
         measurements: becomes reports/measurements.json, with the content digest added.
+        sources: name to content of the device's self-test; becomes `src/`.
     """
 
     manifest: Manifest
@@ -40,6 +42,7 @@ class Contents:
     golden: Path | None
     validation: Mapping[str, JsonValue]
     measurements: Mapping[str, JsonValue]
+    sources: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +122,13 @@ def _parts(contents: Contents) -> Iterator[_Part]:
     yield from _folder_parts(contents.engine, MODEL_FOLDER, "model")
     if contents.golden is not None:
         yield from _folder_parts(contents.golden, IO_FOLDER, "io")
-    report = json_bytes(contents.validation)
-    yield _Part(FileRecord(VALIDATION, len(report), hashlib.sha256(report).hexdigest(), "report"), report)
+    for name, content in contents.sources.items():
+        yield _bytes_part(f"{SOURCE_FOLDER}/{name}", content, "source")
+    yield _bytes_part(VALIDATION, json_bytes(contents.validation), "report")
+
+
+def _bytes_part(path: str, content: bytes, role: Role) -> _Part:
+    return _Part(FileRecord(path, len(content), hashlib.sha256(content).hexdigest(), role), content)
 
 
 def _folder_parts(folder: Path, name: str, role: Role) -> Iterator[_Part]:
