@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from reference_pages import backends, commands, errors, events, hooks, jetson, passes, targets_toml
+from reference_pages import backends, commands, errors, events, hooks, jetson, package_formats, passes, targets_toml
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -20,6 +20,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "events.md": events.page,
     "hooks.md": hooks.page,
     "jetson.md": jetson.page,
+    "package-formats.md": package_formats.page,
     "passes.md": passes.page,
     "targets-toml.md": targets_toml.page,
 }

@@ -13,7 +13,7 @@ from edgetool_firmware.ustar import Ustar
 
 
 class TarOptions(ExporterOptions):
-    """`tar` has no options."""
+    """Nothing to choose."""
 
 
 class Tar(Exporter[TarOptions]):

@@ -131,7 +131,10 @@ def _plan_text(plan: BuildPlan) -> str:
         else:
             lines += _step_text(role, row.name, row.options)
     budget = plan.target.written.below(("budget",)).values
-    return "\n".join([*lines, *_step_text("validate", "budgets" if budget else "no budgets", budget)])
+    lines += _step_text("validate", "budgets" if budget else "no budgets", budget)
+    for name, exporter in plan.packages.exporters.items() if plan.packages else ():
+        lines += _step_text("package", name, exporter.options.model_dump(mode="json"))
+    return "\n".join(lines)
 
 
 def _candidate_text(row: PlannedCandidate) -> Iterator[str]:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from edgetool.bundle.read import Bundle
     from edgetool.config.schema import PackageTable
     from edgetool.exporters.package import Package
-    from edgetool.plugin.manager import Plugins
 
 Formats = Annotated[
     list[str] | None,
@@ -56,48 +55,31 @@ def package(
     that the bundle was built for.
     """
     from edgetool.bundle.read import read_bundle
-    from edgetool.exporters.package import open_exporter
-    from edgetool.exporters.package import package as write
+    from edgetool.exporters.order import fulfil, order_of
     from edgetool.plugin.manager import load_plugins
-    from edgetool.trust.keys import load_signer
 
     output = Output(json, quiet)
     plugins = load_plugins()
     opened = read_bundle(bundle)
-    table = _table(opened, plugins, file)
-    names = list(dict.fromkeys(formats or table.formats))
-    if not names:
+    table = _table(opened, file)
+    if not (formats or table.formats):
         raise ConfigError(
             "format-missing",
             "no package format is named",
             where=str(bundle),
             hint=f"name one with --format: {', '.join(sorted(plugins.exporters))}",
         )
-    given = _parsed(options or ())
-    if stray := sorted(given.keys() - set(names)):
-        raise ConfigError(
-            "invalid-package-option",
-            f"format {stray[0]!r} is not written here",
-            where="--option",
-            hint=f"options are FORMAT.KEY=VALUE, of: {', '.join(names)}",
-        )
-    exporters = {
-        name: open_exporter(name, {**table.options.get(name, {}), **given.get(name, {})}, plugins, where=str(bundle))
-        for name in names
-    }
-    named = key or table.key
-    chain = certificate or (Path(table.certificate) if table.certificate else None)
-    wanted = named is not None and any(exporter.signing != "never" for exporter in exporters.values())
-    signer = load_signer(named, certificate=chain) if named is not None and wanted else None
+    named = {"key": key or table.key, "certificate": str(certificate) if certificate else table.certificate}
+    order = order_of(
+        table.model_copy(update=named), plugins, formats=formats, options=_parsed(options or ()), where=str(bundle)
+    )
+    signer = order.signer() if order.takes_key else None
     folder = output_path or bundle.absolute().parent
-    done = [
-        write(opened, name, exporter, output=folder, signer=signer, overwrite=overwrite)
-        for name, exporter in exporters.items()
-    ]
+    done = list(fulfil(order, opened, signer, output=folder, overwrite=overwrite))
     output.result({"packages": [row.to_json() for row in done]}, "\n".join(map(_line, done)))
 
 
-def _table(bundle: Bundle, plugins: Plugins, file: Path | None) -> PackageTable:
+def _table(bundle: Bundle, file: Path | None) -> PackageTable:
     """What the targets file says for the bundle's target; nothing where there is no file or no such target."""
     from edgetool.cli.project import open_project
     from edgetool.config.schema import PackageTable
@@ -105,15 +87,10 @@ def _table(bundle: Bundle, plugins: Plugins, file: Path | None) -> PackageTable:
     if file is None and not DEFAULT_FILE.is_file():
         return PackageTable()
     config = open_project(file).config
-    target = config.targets.get(bundle.manifest.target.name)
-    if target is None:
-        if file is not None:
-            config.target(bundle.manifest.target.name)  # raises with the names that there are
+    name = bundle.manifest.target.name
+    if name not in config.targets and file is None:
         return PackageTable()
-    table = target.package
-    if table.certificate is None:
-        return table
-    return table.model_copy(update={"certificate": str(config.root / table.certificate)})
+    return config.target(name).package_below(config.root)
 
 
 def _parsed(options: list[str] | tuple[str, ...]) -> dict[str, dict[str, Any]]:

@@ -66,6 +66,15 @@ class ResolvedTarget:
         """Raw table of a backend, empty where the target says nothing about it."""
         return self.options.get(backend, {})
 
+    def package_below(self, root: Path) -> PackageTable:
+        """`package` with its files as paths that hold from anywhere."""
+        table, files = self.package, {}
+        if table.certificate is not None:
+            files["certificate"] = str(root / table.certificate)
+        if table.key is not None and not table.key.startswith(("env:", "pkcs11:")):
+            files["key"] = str(root / table.key)
+        return table.model_copy(update=files)
+
     def origin(self, *path: str | int) -> Origin:
         """Where a value comes from, e.g. `target.origin("budget", "size")`."""
         return self.written.origins.get(path, DEFAULT)

@@ -12,6 +12,7 @@ from edgetool.engine.fallback import first_that_builds, make_engine
 from edgetool.engine.history import save_history
 from edgetool.engine.lock import LOCK_NAME, read_lock, update_lock
 from edgetool.engine.outcome import BuildOptions
+from edgetool.engine.pack import pack
 from edgetool.engine.pipeline import apply_passes
 from edgetool.engine.planned import BuildPlan
 from edgetool.engine.prove import prove, read_evaluation
@@ -25,9 +26,10 @@ def build(plan: BuildPlan, services: Services, options: BuildOptions) -> BuildFi
     """Build, validate and bundle one target. The returned event carries the exit code: 0, 4 or 9.
 
     Raises:
-        EdgetoolError: whatever ended it before there was a bundle.
+        EdgetoolError: whatever ended it before there was a bundle, or a package that could not be written.
     """
     started = time.monotonic()
+    signer = plan.packages.signer() if plan.packages else None  # a key that is missing must not be found out at the end
     services.listener(BuildStarted(plan.target.name, plan.step_names))
     for mistake in plan.config.warnings:
         services.listener(Warned(plan.target.name, str(mistake)))
@@ -45,7 +47,9 @@ def build(plan: BuildPlan, services: Services, options: BuildOptions) -> BuildFi
         save_history(services.cache, plan.target.name, history)
         if options.update_lock:
             update_lock(lock_path, plan.target.name, keys, choice=choice.to_json() if choice else None)
-    finished = finish(attempt, choice, delivery, options, seconds=time.monotonic() - started)
+        failed = attempt.assessment.failures or attempt.assessment.missed
+        packages = pack(plan.packages, delivery, signer, stepper) if plan.packages and not failed else ()
+    finished = finish(attempt, choice, delivery, packages, options, seconds=time.monotonic() - started)
     services.listener(finished)
     return finished
 

@@ -19,6 +19,7 @@ from edgetool.engine.planned import BuildPlan, Planned, PlannedBackend, PlannedC
 from edgetool.engine.source import resolve_source
 from edgetool.engine.survey import BackendQuestion, Survey, survey
 from edgetool.errors import ConfigError, DeviceError, EdgetoolError, UnavailableError
+from edgetool.exporters.order import PackageOrder, order_of
 from edgetool.importers.base import Importer, ImportRequest, Source
 from edgetool.passes.base import Pass, PassOptions
 from edgetool.plugin.loading import load_class
@@ -45,7 +46,16 @@ def plan(
     backends = _plan_backends(preparation.target, plugins, where, preparation.covered_by)
     if preparation.candidates:
         _refuse_deferred(backends, where)
-    return replace(preparation, backends=backends)
+    return replace(preparation, backends=backends, packages=_plan_packages(preparation, plugins))
+
+
+def _plan_packages(preparation: BuildPlan, plugins: Plugins) -> PackageOrder | None:
+    """What `[targets.NAME.package]` wants written; the key itself is read when the build begins."""
+    config, target = preparation.config, preparation.target
+    if not target.package.formats:
+        return None
+    where = f"{config.path} [targets.{target.name}.package]"
+    return order_of(target.package_below(config.root), plugins, where=where)
 
 
 def plan_preparation(

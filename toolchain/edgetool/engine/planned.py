@@ -9,6 +9,7 @@ from typing import Any
 from edgetool.backends.base import HERE, Availability, Site
 from edgetool.config.result import Config, ResolvedTarget
 from edgetool.errors import EdgetoolError
+from edgetool.exporters.order import PackageOrder
 from edgetool.importers.base import ImportRequest, Source
 
 
@@ -91,6 +92,7 @@ class BuildPlan:
         backends: the target's own, then its fallbacks in order.
         covered_by: targets that stand in for this one, for hints.
         candidates: with `precision = "auto"` the recipes to choose from, and then there are no `passes`.
+        packages: what the bundle is wrapped into; None for nothing.
     """
 
     config: Config
@@ -104,6 +106,7 @@ class BuildPlan:
     backends: tuple[PlannedBackend, ...]
     covered_by: tuple[str, ...]
     candidates: tuple[PlannedCandidate, ...] = ()
+    packages: PackageOrder | None = None
 
     def with_passes_of(self, candidate: PlannedCandidate) -> BuildPlan:
         """The plan of one candidate alone."""
@@ -115,9 +118,10 @@ class BuildPlan:
 
     @property
     def step_names(self) -> tuple[str, ...]:
+        end = ("bundle", *(self.packages.exporters if self.packages else ()))
         if self.candidates:
-            return ("import", *(row.name for row in self.candidates if row.why_not is None), "bundle")
-        return ("import", *(row.name for row in self.passes), "supports", "build", "validate", "bundle")
+            return ("import", *(row.name for row in self.candidates if row.why_not is None), *end)
+        return ("import", *(row.name for row in self.passes), "supports", "build", "validate", *end)
 
     def to_json(self) -> dict[str, Any]:
         """For `--dry-run`."""
@@ -148,4 +152,5 @@ class BuildPlan:
             ],
             "budget": self.target.budget.model_dump(exclude_none=True),
             "stands_in_for": list(self.target.stands_in_for),
+            "package": self.packages.to_json() if self.packages else [],
         }

@@ -12,13 +12,20 @@ from edgetool.engine.events import BuildFinished
 from edgetool.engine.outcome import BuildOptions, Candidate, Proof
 from edgetool.engine.standing import Choice, standing_lines
 from edgetool.errors import BudgetError
+from edgetool.exporters.package import Package
 from edgetool.validate.budgets import Verdict
 
 _OLD = 3600.0
 
 
 def finish(
-    attempt: Attempt, choice: Choice | None, delivery: Delivery, options: BuildOptions, *, seconds: float
+    attempt: Attempt,
+    choice: Choice | None,
+    delivery: Delivery,
+    packages: tuple[Package, ...],
+    options: BuildOptions,
+    *,
+    seconds: float,
 ) -> BuildFinished:
     """The event that ends a build."""
     target = attempt.plan.target
@@ -28,10 +35,18 @@ def finish(
         target=target.name,
         exit_code=code,
         summary=_line(attempt, choice, delivery, code),
-        remarks=(*(_on_choice(choice) if choice else ()), *_remarks(attempt, allow=allow)),
+        remarks=(
+            *(_on_choice(choice) if choice else ()),
+            *_remarks(attempt, allow=allow),
+            *_on_packages(attempt, packages),
+        ),
         bundle=str(delivery.bundle),
         content_digest=delivery.content_digest,
-        result={**_figures(attempt, seconds=seconds), **_choice_figures(choice)},
+        result={
+            **_figures(attempt, seconds=seconds),
+            **_choice_figures(choice),
+            "packages": [row.to_json() for row in packages],
+        },
     )
 
 
@@ -92,6 +107,14 @@ def _remarks(attempt: Attempt, *, allow: bool) -> Iterator[str]:
         yield f"this proves nothing for {', '.join(target.stands_in_for)}: build or validate on the device itself"
     if assessment.is_unverified and not allow:
         yield "exit 9 says that something is unverified; --allow-unverified accepts it"
+
+
+def _on_packages(attempt: Attempt, packages: tuple[Package, ...]) -> Iterator[str]:
+    """Where they are, or why there are none."""
+    yield from (f"packaged {row.path}   {format_bytes(row.size)}" for row in packages)
+    wanted = attempt.plan.packages
+    if wanted and not packages:
+        yield f"not packaged as {', '.join(wanted.exporters)}: what fails its validation or a budget is not shipped"
 
 
 def _on_unverified_budgets(verdicts: tuple[Verdict, ...], proof: Proof) -> Iterator[str]:

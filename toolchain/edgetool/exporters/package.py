@@ -124,22 +124,28 @@ def package(
         return Package(name, destination, _size(destination), facts)
 
 
-def _check(bundle: Bundle, name: str, exporter: AnyExporter, signer: Signer | None) -> None:
-    where = str(bundle.path)
-    if exporter.signing == "required" and signer is None:
-        raise ConfigError(
+def key_fault(name: str, exporter: AnyExporter, *, key: bool, certificate: bool) -> tuple[str, str, str] | None:
+    """Code, message and hint where a format wants a key or a certificate that nobody named."""
+    if exporter.signing == "required" and not key:
+        return (
             "key-missing",
             f"format {name!r} is always signed, and no key is named",
-            where=where,
-            hint="name one with --key FILE, --key env:NAME or --key pkcs11:…, or as `key` in [targets.NAME.package]",
+            "name one with --key FILE, --key env:NAME or --key pkcs11:…, or as `key` in [targets.NAME.package]",
         )
-    if exporter.certified and signer is not None and not signer.certificates:
-        raise ConfigError(
+    if exporter.certified and key and not certificate:
+        return (
             "certificate-missing",
             f"format {name!r} carries the key's certificate, and none is named",
-            where=where,
-            hint="name it with --certificate FILE, or as `certificate` in [targets.NAME.package]",
+            "name it with --certificate FILE, or as `certificate` in [targets.NAME.package]",
         )
+    return None
+
+
+def _check(bundle: Bundle, name: str, exporter: AnyExporter, signer: Signer | None) -> None:
+    where = str(bundle.path)
+    certified = signer is not None and bool(signer.certificates)
+    if fault := key_fault(name, exporter, key=signer is not None, certificate=certified):
+        raise ConfigError(fault[0], fault[1], where=where, hint=fault[2])
     refusals = [problem for problem in exporter.check(bundle) if problem.severity == "refuse"]
     if refusals:
         raise ModelError(
