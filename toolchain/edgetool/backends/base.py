@@ -166,7 +166,7 @@ class DeviceSources:
     """The part of a device's self-test that knows the backend's runtime; `edgetool.selftest` has the rest.
 
     Attributes:
-        files: name to content: C or C++ that implements `runtime.h`, and `runtime.cmake`, which tells how to compile it.
+        files: name to content: C or C++ that implements `runtime.h`, and `runtime.cmake`, which says how to compile it.
         settings: name and value, in the order in which they apply: how this engine is opened. They are read when the
             self-test runs, so that one program serves all bundles of a runtime.
     """
