@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Literal, Protocol, TypeAlias
 
 KeyKind: TypeAlias = Literal["ec", "rsa"]
+HashName: TypeAlias = Literal["sha256", "sha384", "sha512"]
 
 
 class Signer(Protocol):
-    """Signs bytes with SHA-256.
+    """Signs bytes.
 
     Attributes:
         kind: `ec` signs by ECDSA, `rsa` by RSASSA-PKCS1-v1_5.
         bits: size of the key: 256, 384, 521 of a curve, 2048 and more of an RSA modulus.
+        deterministic: equal bytes get equal signatures.
         public_key: SubjectPublicKeyInfo, PEM.
         certificates: X.509, DER, the signer's own first; empty where the user named none.
         source: what the user named, fit to be shown: a path, `env:NAME`, or a token's URI without its PIN.
@@ -23,13 +25,15 @@ class Signer(Protocol):
     @property
     def bits(self) -> int: ...
     @property
+    def deterministic(self) -> bool: ...
+    @property
     def public_key(self) -> bytes: ...
     @property
     def certificates(self) -> tuple[bytes, ...]: ...
     @property
     def source(self) -> str: ...
 
-    def sign(self, data: bytes) -> bytes:
+    def sign(self, data: bytes, *, hash_name: HashName = "sha256") -> bytes:
         """The signature over `data`: DER (ECDSA-Sig-Value) for `ec`, the raw block for `rsa`.
 
         Raises:
