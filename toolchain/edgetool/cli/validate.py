@@ -35,6 +35,7 @@ def validate(bundle: BundlePath, on: On = None, json: Json = False, quiet: Quiet
     from edgetool.engine.trial import SelfTestTask
     from edgetool.validate.difference import Difference
     from edgetool.validate.latency import Timing
+    from edgetool.validate.tolerance import golden_agrees
 
     opened, plugins = open_runnable(bundle)
     engine = bundled_engine(opened, plugins, host=on)
@@ -48,7 +49,7 @@ def validate(bundle: BundlePath, on: On = None, json: Json = False, quiet: Quiet
     rows = pydantic.TypeAdapter(list[Difference]).validate_python(result["differences"])
     latency = Timing(**result["latency"]) if "latency" in result else None
     wanted = read_min_cosine(opened.path / "io")
-    failed = [row for row in rows if not _agrees(row, wanted)]
+    failed = [row for row in rows if not golden_agrees(row, wanted)]
     Output(json, quiet).result(
         {
             "bundle": str(bundle),
@@ -65,7 +66,7 @@ def validate(bundle: BundlePath, on: On = None, json: Json = False, quiet: Quiet
             [
                 f"{bundle}: golden outputs {'do not agree' if failed else 'agree'}"
                 + (f" on {result['elsewhere']}" if result["elsewhere"] else ""),
-                *(f"  {row.output}: cosine {row.cosine:.6f}, largest error {row.max_abs:.3g}" for row in rows),
+                *(f"  {row.output}: {_numbers(row)}" for row in rows),
                 *_on_device(latency, result.get("conditions") or {}),
             ]
         ),
@@ -74,7 +75,8 @@ def validate(bundle: BundlePath, on: On = None, json: Json = False, quiet: Quiet
         raise BudgetError(
             "self-test-failed",
             "the engine does not give the golden outputs here: "
-            + "; ".join(f"{row.output}: cosine {row.cosine:.6f}, wants {wanted}" for row in failed),
+            + "; ".join(f"{row.output}: {_numbers(row)}" for row in failed)
+            + f" (min_cosine {wanted})",
             where=str(bundle),
             hint="the runtime or the device differs from the one that the bundle was built with",
         )
@@ -87,6 +89,14 @@ def validate(bundle: BundlePath, on: On = None, json: Json = False, quiet: Quiet
         )
 
 
+def _numbers(row: Difference) -> str:
+    if row.strays:
+        return f"{row.strays} values are NaN or infinite on one side only"
+    if row.integral:
+        return f"{row.equal:.2%} of the values are equal"
+    return f"cosine {row.cosine:.6f}, gain {row.gain:.4f}, largest error {row.max_abs:.3g}"
+
+
 def _on_device(latency: Timing | None, conditions: Mapping[str, Any]) -> Iterator[str]:
     """How fast a device elsewhere was, and in which state."""
     from edgetool.config.units import format_seconds
@@ -95,7 +105,3 @@ def _on_device(latency: Timing | None, conditions: Mapping[str, Any]) -> Iterato
         yield f"  p50 {format_seconds(latency.p50)}, p99 {format_seconds(latency.p99)} over {latency.runs} runs"
     if conditions:
         yield "  " + ", ".join(f"{name} {value}" for name, value in conditions.items())
-
-
-def _agrees(row: Difference, min_cosine: float) -> bool:
-    return row.equal >= min_cosine if row.integral else row.cosine >= min_cosine

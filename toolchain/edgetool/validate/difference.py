@@ -30,6 +30,7 @@ class Difference:
         top5: share of rows whose largest entry in the reference is among the engine's five largest.
         equal: share of elements that are equal, bit for bit or both NaN.
         integral: the output holds integers, truth values or strings, for which `equal` is what counts.
+        strays: elements that are NaN or infinite on one side, and not the same on the other.
     """
 
     output: str
@@ -43,6 +44,7 @@ class Difference:
     top5: float | None
     equal: float
     integral: bool
+    strays: int = 0
 
     def to_json(self) -> dict[str, JsonValue]:
         return {
@@ -56,6 +58,7 @@ class Difference:
             "top1": rounded(self.top1),
             "top5": rounded(self.top5),
             "equal": rounded(self.equal),
+            "integral": self.integral,
         }
 
 
@@ -99,12 +102,12 @@ class DifferenceSum:
         self._all = _Energies()
         self._max_abs = self._max_reference = 0.0
         self._cosine_worst = 1.0
-        self._elements = self._equal = 0
+        self._elements = self._equal = self._strays = 0
         self._rows = self._top1 = self._top5 = 0
         self._integral = False
 
     def add(self, reference: Array, engine: Array) -> None:
-        """Elements that are not finite on either side count for `equal` only."""
+        """Elements that are not finite on either side count for `equal` and `strays` only."""
         self._elements += reference.size
         if reference.dtype == object or reference.dtype.kind in "US":
             self._integral = True
@@ -124,11 +127,16 @@ class DifferenceSum:
     def _add_rows(self, reference: Array, engine: Array, feed: _Energies, *, ranked: bool) -> None:
         import numpy as np
 
+        # Before they are widened: integers beyond 2^53 are not what they were in float64.
+        same = reference == engine if self._integral else None
         reference, engine = reference.astype(np.float64), engine.astype(np.float64)
-        self._equal += int(((reference == engine) | (np.isnan(reference) & np.isnan(engine))).sum())
+        if same is None:
+            same = (reference == engine) | (np.isnan(reference) & np.isnan(engine))
+        self._equal += int(same.sum())
         if ranked:
             self._count_tops(reference, engine)
         finite = np.isfinite(reference) & np.isfinite(engine)
+        self._strays += int((~finite & ~same).sum())
         reference, engine = reference[finite], engine[finite]
         if not reference.size:
             return
@@ -149,6 +157,7 @@ class DifferenceSum:
         self._cosine_worst = min(self._cosine_worst, other._cosine_worst)
         self._elements += other._elements
         self._equal += other._equal
+        self._strays += other._strays
         self._rows += other._rows
         self._top1 += other._top1
         self._top5 += other._top5
@@ -168,6 +177,7 @@ class DifferenceSum:
             top5=self._top5 / rows if rows else None,
             equal=self._equal / self._elements if self._elements else 1.0,
             integral=self._integral,
+            strays=self._strays,
         )
 
     def _count_tops(self, reference: Array, engine: Array) -> None:

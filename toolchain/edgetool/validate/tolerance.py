@@ -58,6 +58,20 @@ def golden_cosine(precision: str) -> float:
     return {"float32": 0.9999, "float16": 0.999}.get(precision, 0.99)
 
 
+def golden_agrees(found: Difference, min_cosine: float) -> bool:
+    """The rule of the self-test, the same here, in the C program of a bundle and in the script of a kit.
+
+    What is NaN or infinite on one side must be the same on the other. Of integers and truth values, 99 % must be
+    equal; 95 % where `min_cosine` is below 0.999. Floats must not differ by more than 1e-6 anywhere, or else reach
+    `min_cosine` with a length that is within 10 % of the golden one.
+    """
+    if found.strays:
+        return False
+    if found.integral:
+        return found.equal >= (0.99 if min_cosine >= 0.999 else 0.95)
+    return found.max_abs <= NEGLIGIBLE or (found.cosine >= min_cosine and abs(found.gain - 1) < 0.1)
+
+
 def tolerance_of(precision: str) -> Tolerance:
     """What a sound engine of this precision keeps, measured on networks of several kinds.
 
