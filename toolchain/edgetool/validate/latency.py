@@ -24,6 +24,9 @@ AGREE_WINDOWS = 5
 AGREE_WITHIN = 0.02
 """It is enough when the medians of this many latest windows, of both sides, lie this close together."""
 
+QUANTILES = 20
+"""Steps in which the distribution of the runs is kept."""
+
 DEVICE_WINDOWS = 5
 """Windows at most on another machine: there each costs a connection and a start of the runtime, too."""
 
@@ -47,6 +50,7 @@ class Timing:
         p50, p90, p99: percentiles, interpolated.
         longest: the slowest run.
         spread: how far the windows' medians lie from `p50`, as a share of it, without the most distant fifth.
+        quantiles: `QUANTILES + 1` at equal steps from the fastest run to the slowest, for drawing; () if unknown.
     """
 
     runs: int
@@ -55,6 +59,7 @@ class Timing:
     p99: float
     longest: float
     spread: float
+    quantiles: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, JsonValue]:
         return {
@@ -64,6 +69,7 @@ class Timing:
             "p99_s": rounded(self.p99),
             "longest_s": rounded(self.longest),
             "spread": rounded(self.spread),
+            "quantiles_s": [rounded(value) for value in self.quantiles],
         }
 
 
@@ -200,6 +206,7 @@ def timing(windows: Sequence[Sequence[float]]) -> Timing:
         p99=percentile(all_runs, 0.99),
         longest=all_runs[-1],
         spread=_spread([statistics.median(window) for window in windows], p50),
+        quantiles=tuple(percentile(all_runs, step / QUANTILES) for step in range(QUANTILES + 1)),
     )
 
 

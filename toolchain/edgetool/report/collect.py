@@ -1,0 +1,182 @@
+"""Reads a report out of a bundle, or out of the error that came instead of one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from edgetool.bundle.manifest import Manifest, StepRecord
+from edgetool.bundle.read import Bundle
+from edgetool.bundle.verify import MEASUREMENTS
+from edgetool.bundle.write import VALIDATION
+from edgetool.errors import EdgetoolError, IntegrityError
+from edgetool.report.document import Check, Footprint, Outcome, PassRow, Placement, Report, Unproven
+from edgetool.validate.budgets import Verdict, format_quantity
+from edgetool.validate.comparison import Comparison
+from edgetool.validate.findings import Finding
+from edgetool.validate.recorded import comparison_from, finding_from, latency_from, verdict_from
+
+_OF_VERDICT: Mapping[str, Outcome] = {"held": "passed", "missed": "failed", "unverified": "unverified"}
+_OF_FINDING: Mapping[str, Outcome] = {"failure": "failed", "unproven": "unverified", "remark": "passed"}
+
+
+def report_of(bundle: Bundle) -> Report:
+    """What the build found out and wrote into the bundle; nothing is run.
+
+    Raises:
+        IntegrityError: the reports in the bundle cannot be read.
+    """
+    manifest, where = bundle.manifest, str(bundle.path)
+    validation, measurements = _document(bundle, VALIDATION), _document(bundle, MEASUREMENTS)
+    comparison = comparison_from(validation["comparison"], where=where) if validation.get("comparison") else None
+    latency = latency_from(measurements["latency"], where=where) if measurements.get("latency") else None
+    budgets = tuple(
+        verdict_from(row, where=where) for row in (*validation.get("verdicts", ()), *measurements.get("verdicts", ()))
+    )
+    unproven = tuple(finding_from(row, where=where) for row in validation.get("unproven", ()))
+    placement = validation.get("placement")
+    return Report(
+        model=manifest.name,
+        version=manifest.version,
+        target=manifest.target.name,
+        bundle=bundle.path.absolute().name,
+        content_digest=bundle.content_digest,
+        backend=manifest.backend.name,
+        runtime=manifest.runtime.version,
+        precision=manifest.precision,
+        size=sum(record.size for record in manifest.files if record.role == "model"),
+        peak_memory=measurements.get("peak_memory_bytes"),
+        checks=tuple(_checks(manifest, validation, comparison, budgets, unproven)),
+        budgets=budgets,
+        findings=tuple(str(row) for row in comparison.findings) if comparison else (),
+        comparison=comparison,
+        latency=latency,
+        measured=_measured(measurements),
+        passes=tuple(_pass(row) for row in manifest.passes),
+        lowerings=tuple(f"{row.name}: {row.summary} ({row.count})" for row in manifest.lowerings),
+        placement=_placement(placement) if placement else None,
+        unproven=tuple(_unproven(budgets, comparison, unproven)),
+        signature=dataclasses.asdict(manifest.signature),
+        facts=dict(manifest.target.facts),
+        environment=dict(manifest.tools),
+        source=dataclasses.asdict(manifest.source),
+        stands_in_for=manifest.stands_in_for,
+    )
+
+
+def report_of_error(error: EdgetoolError, *, model: str, version: str, target: str) -> Report:
+    """A build that ended before there was a bundle."""
+    check = Check(f"build/{error.code}", "build", "failed", str(error), error.hint)
+    return Report(
+        model=model,
+        version=version,
+        target=target,
+        checks=(check,),
+        error={
+            "code": error.code,
+            "message": error.message,
+            "where": error.where,
+            "hint": error.hint,
+            "exit_code": error.exit_code,
+        },
+    )
+
+
+def _document(bundle: Bundle, path: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads((bundle.path / path).read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(bundle, path, str(error)[:200]) from error
+    if not isinstance(found, dict):
+        raise _unreadable(bundle, path, "it is not an object")
+    return found
+
+
+def _unreadable(bundle: Bundle, path: str, reason: str) -> IntegrityError:
+    return IntegrityError(
+        "report-invalid",
+        f"this report cannot be read: {reason}",
+        where=str(bundle.path / path),
+        hint="build the bundle again with this edgetool",
+    )
+
+
+def _checks(
+    manifest: Manifest,
+    validation: Mapping[str, Any],
+    comparison: Comparison | None,
+    budgets: tuple[Verdict, ...],
+    unproven: tuple[Finding, ...],
+) -> Iterator[Check]:
+    yield _of_comparison(validation, comparison)
+    for finding in (*(comparison.findings if comparison else ()), *unproven):
+        if finding.kind != "remark":
+            name = f"validation/{finding.code}" + (f"/{finding.where}" if finding.where else "")
+            yield Check(name, finding.code.replace("-", " "), _OF_FINDING[finding.kind], str(finding))
+    yield from (_of_budget(row) for row in budgets)
+    for row in validation.get("warnings", ()):
+        yield Check(
+            "backend/warning", "warning of the backend", "passed", row["reason"], row["fix"], tuple(row["nodes"])
+        )
+    for index, fallback in enumerate(manifest.fallback):
+        yield Check(
+            f"fallback/{index}", f"backend {fallback.backend}", "unverified", f"gave no engine: {fallback.reason}"
+        )
+
+
+def _of_comparison(validation: Mapping[str, Any], comparison: Comparison | None) -> Check:
+    title = "engine against the float reference"
+    if comparison is None:
+        return Check("validation", title, "unverified", f"not run: {validation.get('not_run') or 'no comparison'}")
+    if comparison.score is not None:
+        score = comparison.score
+        text = f"{score.metric} {score.engine:.4g}, float {score.reference:.4g}"
+    elif comparison.cosine is not None:
+        text = f"cosine {comparison.cosine:.6f} on the user's samples"
+    else:
+        text = f"{len(comparison.trials)} groups of feeds compared"
+    return Check("validation", title, comparison.status, text)
+
+
+def _of_budget(verdict: Verdict) -> Check:
+    limit = format_quantity(verdict.limit, verdict.unit)
+    measured = "nothing measured" if verdict.measured is None else format_quantity(verdict.measured, verdict.unit)
+    message = f"{measured}, limit {limit}" + (f": {verdict.reason}" if verdict.reason else "")
+    return Check(f"budget/{verdict.name}", f"budget {verdict.name}", _OF_VERDICT[verdict.status], message, verdict.fix)
+
+
+def _measured(measurements: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("device", "measured_at", "conditions", "why_not")
+    return {**{key: measurements[key] for key in keys if measurements.get(key)}, **measurements.get("host", {})}
+
+
+def _pass(record: StepRecord) -> PassRow:
+    facts = {name: value for name, value in record.facts.items() if name != "footprint"}
+    sizes = record.facts.get("footprint")
+    before, after = (Footprint(**sizes["before"]), Footprint(**sizes["after"])) if sizes else (None, None)
+    return PassRow(record.name, dict(record.options), record.changed, facts, before, after)
+
+
+def _placement(document: Mapping[str, Any]) -> Placement:
+    return Placement(
+        document["accelerator"],
+        document["nodes"],
+        document["off_accelerator_nodes"],
+        tuple(document.get("off_accelerator", ())),
+    )
+
+
+def _unproven(
+    budgets: tuple[Verdict, ...], comparison: Comparison | None, unproven: tuple[Finding, ...]
+) -> Iterator[Unproven]:
+    for finding in (*(comparison.findings if comparison else ()), *unproven):
+        if finding.kind == "unproven":
+            what, _, how = str(finding).partition("; to prove it: ")
+            yield Unproven(what, how or None)
+    for verdict in budgets:
+        if verdict.status == "unverified":
+            yield Unproven(f"budget {verdict}", verdict.fix)

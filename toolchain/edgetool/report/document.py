@@ -1,0 +1,272 @@
+"""What a report says about one model on one target, as data; every format is a view of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from edgetool.artifact import Facts, JsonValue
+from edgetool.blame.findings import Blame
+from edgetool.validate.budgets import Verdict
+from edgetool.validate.comparison import Comparison
+from edgetool.validate.latency import Latency
+
+SCHEMA_VERSION = 1
+
+Outcome: TypeAlias = Literal["passed", "failed", "unverified", "not-run"]
+"""`not-run` is what this machine cannot show at all, such as another processor's instructions without an emulator."""
+
+_WORST_FIRST: tuple[Outcome, ...] = ("failed", "unverified", "not-run", "passed")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at: a test case of JUnit, a result of SARIF, an annotation.
+
+    Attributes:
+        id: stable over builds, fit for a baseline: `budget/size`, `accuracy/wrong-shape`, `emulation/denverton`.
+        title: what was looked at, for people.
+        outcome: what came of it.
+        message: what was found, one sentence.
+        fix: what would cure it, or prove it.
+        nodes: of the graph, that are to blame.
+    """
+
+    id: str
+    title: str
+    outcome: Outcome
+    message: str
+    fix: str | None = None
+    nodes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {
+            "id": self.id,
+            "title": self.title,
+            "outcome": self.outcome,
+            "message": self.message,
+            "fix": self.fix,
+            "nodes": list(self.nodes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a model needs.
+
+    Attributes:
+        weights: bytes of all constants.
+        activations: bytes of the tensors that live at the same time at the worst moment, at the size to tune for;
+            None where a shape is not known.
+    """
+
+    weights: int
+    activations: int | None = None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {"weights": self.weights, "activations": self.activations}
+
+
+@dataclass(frozen=True, slots=True)
+class PassRow:
+    """One pass of the recipe.
+
+    Attributes:
+        before, after: None where the build did not tell.
+        facts: what the pass said about its work.
+    """
+
+    name: str
+    options: Facts
+    changed: bool
+    facts: Facts
+    before: Footprint | None = None
+    after: Footprint | None = None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {
+            "name": self.name,
+            "options": dict(self.options),
+            "changed": self.changed,
+            "facts": dict(self.facts),
+            "before": self.before.to_json() if self.before else None,
+            "after": self.after.to_json() if self.after else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the nodes run.
+
+    Attributes:
+        accelerator: what they should run on.
+        nodes: how many there are.
+        elsewhere: how many run elsewhere.
+        rows: name, operator, place and reason of those, the first 200.
+    """
+
+    accelerator: str
+    nodes: int
+    elsewhere: int
+    rows: tuple[Mapping[str, Any], ...] = ()
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {
+            "accelerator": self.accelerator,
+            "nodes": self.nodes,
+            "elsewhere": self.elsewhere,
+            "rows": [dict(row) for row in self.rows],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """Something that nobody may take for granted.
+
+    Attributes:
+        what: in one sentence.
+        prove_by: a command where there is one, else what is needed.
+    """
+
+    what: str
+    prove_by: str | None
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {"what": self.what, "prove_by": self.prove_by}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All about one model on one target.
+
+    Attributes:
+        model, version, target: as in the bundle's name.
+        bundle: its folder's name; None where there is none, because the build ended before.
+        content_digest: of the bundle.
+        backend: what built and ran the engine; `runtime` is its version.
+        precision: of the engine.
+        size: bytes of the engine's files.
+        peak_memory: bytes of the engine's process while it was measured.
+        checks: everything that was looked at; `outcome` follows from them.
+        budgets: the same as checks, with numbers.
+        findings: what the comparison with the reference found, remarks included, as text.
+        measured: where and when the latency was measured: device, cpu, isa, threads, measured_at.
+        blame: error by layer; None where nobody asked for it.
+        signature: inputs, outputs and dimensions as JSON.
+        environment: tools and their versions, of everything that decided the bytes.
+        source: file, digest, importer, licence.
+        stands_in_for: targets for which this proves nothing.
+        error: code, message, hint and exit code, where the build ended before there was a bundle.
+    """
+
+    model: str
+    version: str
+    target: str
+    bundle: str | None = None
+    content_digest: str | None = None
+    backend: str = ""
+    runtime: str | None = None
+    precision: str = ""
+    size: int | None = None
+    peak_memory: int | None = None
+    checks: tuple[Check, ...] = ()
+    budgets: tuple[Verdict, ...] = ()
+    findings: tuple[str, ...] = ()
+    comparison: Comparison | None = None
+    latency: Latency | None = None
+    measured: Facts = field(default_factory=dict)
+    passes: tuple[PassRow, ...] = ()
+    lowerings: tuple[str, ...] = ()
+    placement: Placement | None = None
+    blame: Blame | None = None
+    unproven: tuple[Unproven, ...] = ()
+    signature: Facts = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    source: Facts = field(default_factory=dict)
+    stands_in_for: tuple[str, ...] = ()
+    error: Facts | None = None
+
+    @property
+    def title(self) -> str:
+        return f"{self.model} {self.version} for {self.target}"
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst of all checks. What this machine cannot show does not make a proven result unverified."""
+        seen = {check.outcome for check in self.checks}
+        if "failed" in seen:
+            return "failed"
+        if "unverified" in seen:
+            return "unverified"
+        return "passed" if "passed" in seen else "not-run"
+
+    @property
+    def headline(self) -> str:
+        """Why, in one sentence."""
+        ordered = sorted(self.checks, key=lambda check: _WORST_FIRST.index(check.outcome))
+        bad = [check for check in ordered if check.outcome == self.outcome and check.outcome != "passed"]
+        if not bad:
+            return f"all {len(self.checks)} checks passed" if self.checks else "nothing was checked"
+        more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
+        return f"{bad[0].title}: {bad[0].message}{more}"
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {
+            "model": self.model,
+            "version": self.version,
+            "target": self.target,
+            "outcome": self.outcome,
+            "headline": self.headline,
+            "bundle": self.bundle,
+            "content_digest": self.content_digest,
+            "backend": self.backend,
+            "runtime": self.runtime,
+            "precision": self.precision,
+            "size": self.size,
+            "peak_memory": self.peak_memory,
+            "checks": [check.to_json() for check in self.checks],
+            "budgets": [verdict.to_json() for verdict in self.budgets],
+            "findings": list(self.findings),
+            "comparison": self.comparison.to_json() if self.comparison else None,
+            "latency": self.latency.to_json() if self.latency else None,
+            "measured": dict(self.measured),
+            "passes": [row.to_json() for row in self.passes],
+            "lowerings": list(self.lowerings),
+            "placement": self.placement.to_json() if self.placement else None,
+            "blame": self.blame.to_json() if self.blame else None,
+            "unproven": [row.to_json() for row in self.unproven],
+            "signature": dict(self.signature),
+            "facts": dict(self.facts),
+            "environment": dict(self.environment),
+            "source": dict(self.source),
+            "stands_in_for": list(self.stands_in_for),
+            "error": dict(self.error) if self.error else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One or more reports of one command: what `edgetool report` and the matrix of `edgetool validate` give.
+
+    Attributes:
+        reports: in the order of the command.
+        baseline: what a baseline file says about them, as text; () without one.
+    """
+
+    reports: tuple[Report, ...]
+    baseline: tuple[str, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """The worst of all reports."""
+        return min((row.outcome for row in self.reports), key=_WORST_FIRST.index, default="not-run")
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "outcome": self.outcome,
+            "baseline": list(self.baseline),
+            "reports": [row.to_json() for row in self.reports],
+        }
