@@ -1,0 +1,143 @@
+"""The static verdict on a model: asked of the generator itself, node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from edgetool.artifact import Facts, Model
+from edgetool.backends.base import Legalization, Placement, Support
+from edgetool.config.units import format_bytes
+from edgetool.graph import load, node_label
+from edgetool.graph.element import ELEMENTS
+from edgetool.graph.walk import graphs
+from edgetool.problem import Problem
+from edgetool.signature import Signature
+from edgetool_c.generator import known_operators, objection
+from edgetool_c.integers import in_integers
+from edgetool_c.names import with_safe_names
+from edgetool_c.options import COptions
+
+if TYPE_CHECKING:
+    import onnx
+
+TYPES = {
+    "float32": "float", "float64": "double", "bool": "bool",
+    **{f"{sign}int{bits}": f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}  # fmt: skip
+"""Element types that C has, by numpy's names."""
+
+_STANDARD = ("", "ai.onnx")
+
+
+def verdict(model: Model, options: COptions, facts: Facts) -> Support:
+    """Which nodes become C, and why others do not."""
+    proto = load(model.path)
+    reasons = dict(_refused(proto))
+    problems = [
+        Problem(reason, tuple(label for label, why in reasons.items() if why == reason), _FIX)
+        for reason in dict.fromkeys(reasons.values())
+    ]
+    problems += _signature_problems(model.signature)
+    problems += _size_problems(proto, options, facts)
+    legalize = _legalization(model.signature)
+    if not problems and (model.signature.symbols or _has_dynamic_output(model.signature)):
+        problems.append(_dynamic(model.signature))
+    elif not problems:
+        for label, problem in _objections(proto, options):
+            problems.append(problem)
+            if label is not None:
+                reasons[label] = problem.reason
+        legalize = None
+    else:
+        legalize = None
+    nobody = problems[0].reason if problems and not reasons else None
+    return Support(tuple(_rows(proto, reasons, nobody)), "C", tuple(problems), legalize)
+
+
+_FIX = "export with other operators, or keep this part outside of the model"
+
+
+def _refused(proto: onnx.ModelProto) -> Iterator[tuple[str, str]]:
+    """Label and reason of nodes that are refused for what they are, before their shapes matter."""
+    known = known_operators()
+    odd = {tensor.name: name for tensor in proto.graph.initializer if (name := _foreign_type(tensor.data_type))}
+    for graph in graphs(proto.graph):
+        for index, node in enumerate(graph.node):
+            label = node_label(node, index)
+            if node.domain not in _STANDARD:
+                yield label, f"there is no C for {node.op_type} of domain {node.domain!r}"
+            elif node.op_type not in known:
+                yield label, f"there is no C for {node.op_type}"
+            elif found := next((odd[name] for name in node.input if name in odd), _cast_to(node)):
+                yield label, f"{node.op_type} works with {found}, which C does not have"
+
+
+def _cast_to(node: onnx.NodeProto) -> str | None:
+    if node.op_type != "Cast":
+        return None
+    return next((_foreign_type(entry.i) for entry in node.attribute if entry.name == "to"), None)
+
+
+def _foreign_type(data_type: int) -> str | None:
+    name = ELEMENTS[data_type].name if data_type in ELEMENTS else "an unknown type"
+    return None if name in TYPES else name
+
+
+def _signature_problems(signature: Signature) -> Iterator[Problem]:
+    for spec in (*signature.inputs, *signature.outputs):
+        if spec.dtype not in TYPES:
+            yield Problem(
+                f"C has no {spec.dtype} tensor such as {spec.name!r}", fix="use a recipe without float16 for this target"
+            )
+
+
+def _size_problems(proto: onnx.ModelProto, options: COptions, facts: Facts) -> Iterator[Problem]:
+    """What cannot fit need not be turned into hundreds of megabytes of source first."""
+    needed = sum(len(tensor.raw_data) or tensor.ByteSize() for tensor in proto.graph.initializer)
+    board = options.where
+    stated = facts.get("flash")
+    flash, owner = (stated, "the target") if isinstance(stated, int) else (board.flash, board.name)
+    if needed > flash:
+        yield Problem(
+            f"the weights take {format_bytes(needed)}, and {owner} has {format_bytes(flash)} of flash",
+            fix="quantize to int8, prune, or take a smaller network",
+        )
+
+
+def _has_dynamic_output(signature: Signature) -> bool:
+    return any(not isinstance(dim, int) for spec in signature.outputs for dim in spec.shape)
+
+
+def _dynamic(signature: Signature) -> Problem:
+    undeclared = [name for name in signature.symbols if name not in signature.dims]
+    names = ", ".join(signature.symbols) or "sizes of an output"
+    return Problem(
+        f"static buffers want fixed shapes; dynamic here: {names}",
+        fix=f"declare [model.dims.{undeclared[0]}]" if undeclared else "`specialize` fixes them at `opt`",
+    )
+
+
+def _legalization(signature: Signature) -> Legalization | None:
+    """Fix every dimension at the size to tune for, where the user has said which that is."""
+    if not signature.symbols or any(name not in signature.dims for name in signature.symbols):
+        return None
+    return Legalization("specialize", {"dims": {name: signature.dims[name].opt for name in signature.symbols}})
+
+
+def _objections(proto: onnx.ModelProto, options: COptions) -> Iterator[tuple[str | None, Problem]]:
+    if options.integers:
+        in_integers(proto)
+    safe = with_safe_names(proto)
+    found = objection(safe)
+    if found is not None:
+        label = safe.labels.get(found.node) if found.node else None
+        yield label, Problem(f"the C generator refuses: {found.reason}", (label,) if label else (), _FIX)
+
+
+def _rows(proto: onnx.ModelProto, reasons: Mapping[str, str], nobody: str | None) -> Iterator[Placement]:
+    for graph in graphs(proto.graph):
+        for index, node in enumerate(graph.node):
+            label = node_label(node, index)
+            reason = reasons.get(label, nobody)
+            yield Placement(label, node.op_type, None if reason else "C", reason)
