@@ -142,7 +142,7 @@ def _engine(bundle: Path) -> Infer:
     from edgetool.cli.bundled import open_runnable
     from edgetool.engine.bundled import bundled_engine
 
-    file = bundled_engine(*open_runnable(bundle))
+    file = bundled_engine(*open_runnable(bundle), threads=1)
     return file.plugin().open(file.engine(), file.context()).infer
 
 

@@ -108,7 +108,7 @@ def _opened(entry: Entry, made: Built, wanted: Wanted) -> _Engine:
     from edgetool.engine.bundled import bundled_engine
 
     assert made.bundle is not None  # the caller asked
-    file = bundled_engine(*open_runnable(made.bundle))
+    file = bundled_engine(*open_runnable(made.bundle), threads=1)
     infer = file.plugin().open(file.engine(), file.context()).infer
     return _Engine(str(entry), infer, made.engine_bytes, archive(made.bundle), made.facts, wanted)
 
