@@ -26,7 +26,7 @@ class FileRecord:
         size: bytes.
         sha256: hex.
         role: `model` is what the runtime loads, `io` the golden inputs and outputs, `source` the
-            device's self-test, `report` for people.
+            device's self-test, `report` for people, `other` what says where the rest comes from.
     """
 
     path: str

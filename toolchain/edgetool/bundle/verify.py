@@ -1,18 +1,16 @@
-"""Checks a bundle byte for byte. Needs nothing but Python's standard library, and trusts nothing that it reads.
+"""Checks a bundle byte for byte. Trusts nothing that it reads.
 
-Runs as `edgetool verify BUNDLE`, and alone on a device: `python3 -I -S verify.py BUNDLE`.
+Needs nothing but the standard library of Python 3.8, for devices run it, too: `edgetool.trust.verifier` is its command.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
 import stat
-import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,6 @@ MAX_DEPTH = 32
 MAX_PATH = 1024
 
 _CHUNK = 1 << 20
-_FAULTY, _UNUSABLE = 7, 2
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class Fault:
     """One thing that is not as the manifest says, or that no bundle may hold.
 
     Attributes:
-        kind: `missing`, `extra`, `changed`, `unsafe`, `unreadable`, `manifest` or `digest`.
+        kind: `missing`, `extra`, `changed`, `unsafe`, `unreadable`, `manifest`, `digest`, `target` or `signature`.
         path: relative to the bundle, as found; may hold anything a file name can.
         message: one sentence.
     """
@@ -44,7 +41,7 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.kind}: {_printable(self.path)}: {self.message}"
+        return f"{self.kind}: {printable(self.path)}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -57,6 +54,8 @@ class Verification:
         files: how many the manifest lists.
         size: their bytes.
         content_digest: as computed from the files; None when something is wrong with them.
+        hashes: path to sha256 hex of every file that was found as recorded, the manifest and the measurements among
+            them; empty when something is wrong.
     """
 
     bundle: Path
@@ -64,6 +63,7 @@ class Verification:
     files: int
     size: int
     content_digest: str | None
+    hashes: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def sound(self) -> bool:
@@ -76,7 +76,7 @@ class Verification:
             "files": self.files,
             "size": self.size,
             "content_digest": self.content_digest,
-            "faults": [{"kind": f.kind, "path": _printable(f.path), "message": f.message} for f in self.faults],
+            "faults": [{"kind": f.kind, "path": printable(f.path), "message": f.message} for f in self.faults],
         }
 
 
@@ -86,12 +86,13 @@ class _Listed:
     sha256: str
 
 
-def verify(bundle: Path, *, digest: str | None = None) -> Verification:
+def verify(bundle: Path, *, digest: str | None = None, target: str | None = None) -> Verification:
     """Check every file of a bundle against its manifest.
 
     Args:
         bundle: the folder.
         digest: the content digest that is expected, from a source that is trusted more than the bundle.
+        target: name of the target that the bundle has to be for.
 
     Returns:
         All faults at once. A bundle that somebody changed *together with* its manifest is sound by itself: only
@@ -105,7 +106,9 @@ def verify(bundle: Path, *, digest: str | None = None) -> Verification:
         raise NotADirectoryError(f"{bundle} is not a folder")
     found, faults = _walk(bundle)
     try:
-        listed, listing_faults = _listed_files(_load_json(bundle, MANIFEST))
+        manifest_data = _read_json(bundle, MANIFEST)
+        manifest = parse_json(manifest_data)
+        listed, listing_faults = _listed_files(manifest)
     except ValueError as error:
         return Verification(bundle, (*faults, Fault("manifest", MANIFEST, str(error))), 0, 0, None)
     faults += listing_faults
@@ -119,13 +122,18 @@ def verify(bundle: Path, *, digest: str | None = None) -> Verification:
             hashes[path] = wanted.sha256
         elif not any(known.path == path for known in faults):
             faults.append(fault)
+    faults += _check_target(manifest, target)
     computed = None
     if not faults:
-        hashes[MANIFEST] = _sha256(bundle / MANIFEST)
+        hashes[MANIFEST] = hashlib.sha256(manifest_data).hexdigest()
         computed = content_digest(hashes)
-        faults += _check_digest(bundle, computed, found, expected=digest)
+        if digest is not None and digest.lower() != computed:
+            faults.append(Fault("digest", ".", f"the content digest is {computed}, expected was {printable(digest)}"))
+        if MEASUREMENTS in found:
+            hashes[MEASUREMENTS], measured_faults = _check_measurements(bundle, computed)
+            faults += measured_faults
     size = sum(row.size for row in listed.values())
-    return Verification(bundle, tuple(faults), len(listed), size, computed)
+    return Verification(bundle, tuple(faults), len(listed), size, computed, {} if faults else hashes)
 
 
 def content_digest(hashes: Mapping[str, str]) -> str:
@@ -245,34 +253,43 @@ def _check_file(bundle: Path, path: str, wanted: _Listed, found: Mapping[str, os
     return None
 
 
-def _check_digest(
-    bundle: Path, computed: str, found: Mapping[str, os.stat_result], *, expected: str | None
-) -> Iterator[Fault]:
-    if expected is not None and expected.lower() != computed:
-        yield Fault("digest", ".", f"the content digest is {computed}, expected was {_printable(expected)}")
-    if MEASUREMENTS not in found:
+def _check_target(manifest: object, target: str | None) -> Iterator[Fault]:
+    if target is None or not isinstance(manifest, dict):
         return
+    record = manifest.get("target")
+    name = record.get("name") if isinstance(record, dict) else None
+    if name != target:
+        yield Fault("target", MANIFEST, f"it is for target {printable(str(name))[:200]!r}, wanted is {target!r}")
+
+
+def _check_measurements(bundle: Path, content: str) -> tuple[str, list[Fault]]:
+    """The file's sha256, and what is wrong with it."""
+    data, recorded = b"", None
     try:
-        measurements = _load_json(bundle, MEASUREMENTS)
+        data = _read_json(bundle, MEASUREMENTS)
+        measurements = parse_json(data)
+        recorded = measurements.get("content_digest") if isinstance(measurements, dict) else None
+        reason = f"it records content digest {str(recorded)[:64]!r}, the content's is {content}"
     except ValueError as error:
-        yield Fault("digest", MEASUREMENTS, str(error))
-        return
-    recorded = measurements.get("content_digest") if isinstance(measurements, dict) else None
-    if recorded != computed:
-        yield Fault(
-            "digest", MEASUREMENTS, f"it records content digest {str(recorded)[:64]!r}, the content's is {computed}"
-        )
+        reason = str(error)
+    faults = [] if recorded == content else [Fault("digest", MEASUREMENTS, reason)]
+    return hashlib.sha256(data).hexdigest(), faults
 
 
-def _load_json(bundle: Path, path: str) -> object:
-    """Parse a JSON file that somebody else wrote. Raises ValueError with the reason."""
+def _read_json(bundle: Path, path: str) -> bytes:
+    """The bytes of a file that should be JSON. Raises ValueError with the reason why they cannot be had."""
     try:
         with _open(bundle / path) as handle:
-            data = handle.read(MAX_JSON + 1)
+            data: bytes = handle.read(MAX_JSON + 1)
     except OSError as error:
         raise ValueError(error.strerror or "cannot be read") from error
     if len(data) > MAX_JSON:
         raise ValueError(f"it is larger than {MAX_JSON >> 20} MiB")
+    return data
+
+
+def parse_json(data: bytes) -> object:
+    """Parse JSON that somebody else wrote; a key that stands twice is refused. Raises ValueError with the reason."""
     try:
         return json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecursionError as error:
@@ -297,7 +314,7 @@ def _no_constant(name: str) -> object:
 def _open(path: Path) -> Any:
     """For reading; never follows a link, never waits for a pipe."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    handle = os.fdopen(descriptor, "rb")
+    handle = os.fdopen(descriptor, "rb", buffering=0)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         handle.close()
         raise OSError(0, "it is not a regular file")
@@ -306,9 +323,10 @@ def _open(path: Path) -> Any:
 
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
+    buffer = memoryview(bytearray(_CHUNK))
     with _open(path) as handle:
-        while chunk := handle.read(_CHUNK):
-            digest.update(chunk)
+        while count := handle.readinto(buffer):
+            digest.update(buffer[:count])
     return digest.hexdigest()
 
 
@@ -322,37 +340,6 @@ def _kind(mode: int) -> str:
     return "something else"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """A name that cannot steer the terminal it is printed on."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command line. Returns 0 when all bundles are sound, 7 when one is not, 2 when one is not there."""
-    parser = argparse.ArgumentParser(prog="verify", description="Check every file of bundles against their manifests.")
-    parser.add_argument("bundle", type=Path, nargs="+", help="the folder NAME.edgebundle")
-    parser.add_argument("--digest", help="the content digest that is expected")
-    parser.add_argument("--json", action="store_true", help="print the outcome as one JSON line")
-    parser.add_argument("--quiet", "-q", action="store_true", help="print nothing when the bundle is sound")
-    options = parser.parse_args(arguments)
-    return max(_report(bundle, options) for bundle in options.bundle)
-
-
-def _report(bundle: Path, options: argparse.Namespace) -> int:
-    """Check one bundle and print what came of it; returns its exit code."""
-    try:
-        outcome = verify(bundle, digest=options.digest)
-    except OSError as error:
-        print(f"error[bundle-not-found]: {_printable(str(error))}", file=sys.stderr)
-        return _UNUSABLE
-    if options.json:
-        print(json.dumps({"bundle": str(bundle), **outcome.to_json()}))
-    elif outcome.sound and not options.quiet:
-        print(f"{bundle}: sound, {outcome.files} files, {outcome.size} bytes, content {outcome.content_digest}")
-    for fault in outcome.faults:
-        print(f"{bundle}: {fault}", file=sys.stderr)
-    return 0 if outcome.sound else _FAULTY
-
-
-if __name__ == "__main__":
-    sys.exit(main())

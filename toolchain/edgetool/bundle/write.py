@@ -12,6 +12,9 @@ from pathlib import Path
 
 from edgetool.artifact import JsonValue
 from edgetool.bundle.manifest import FileRecord, Manifest, Role, manifest_bytes
+from edgetool.bundle.origin import UNKNOWN, Origin
+from edgetool.bundle.provenance import PROVENANCE, statement
+from edgetool.bundle.sbom import SBOM, sbom
 from edgetool.bundle.verify import MANIFEST, MEASUREMENTS, content_digest, path_fault, verify
 from edgetool.disk import host_errors, only_writer, private_folder, replaced_folder
 from edgetool.errors import ConfigError, IntegrityError, ModelError
@@ -35,6 +38,7 @@ class Contents:
         validation: becomes reports/validation.json; holds nothing that depends on time or place.
         measurements: becomes reports/measurements.json, with the content digest added.
         sources: name to content of the device's self-test; becomes `src/`.
+        origin: how the engine came about, for sbom.cdx.json and provenance.json.
     """
 
     manifest: Manifest
@@ -43,6 +47,7 @@ class Contents:
     validation: Mapping[str, JsonValue]
     measurements: Mapping[str, JsonValue]
     sources: Mapping[str, bytes] = field(default_factory=dict)
+    origin: Origin = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +90,10 @@ def write_bundle(destination: Path, contents: Contents) -> Written:
     """
     refuse_to_overwrite(destination)
     with host_errors(contents.engine):
-        parts = sorted(_parts(contents), key=lambda part: part.record.path)
+        parts = list(_parts(contents))
     manifest = replace(contents.manifest, created=_created(), files=tuple(part.record for part in parts))
+    parts = sorted([*parts, *_documents(manifest, contents.origin)], key=lambda part: part.record.path)
+    manifest = replace(manifest, files=tuple(part.record for part in parts))
     data = manifest_bytes(manifest)
     hashes = {part.record.path: part.record.sha256 for part in parts}
     digest = content_digest({**hashes, MANIFEST: hashlib.sha256(data).hexdigest()})
@@ -125,6 +132,14 @@ def _parts(contents: Contents) -> Iterator[_Part]:
     for name, content in contents.sources.items():
         yield _bytes_part(f"{SOURCE_FOLDER}/{name}", content, "source")
     yield _bytes_part(VALIDATION, json_bytes(contents.validation), "report")
+
+
+def _documents(manifest: Manifest, origin: Origin) -> Iterator[_Part]:
+    """What says where the other files come from. They name them by hash, so the manifest cannot be among them."""
+    materials = _bytes_part(SBOM, json_bytes(sbom(manifest, origin)), "other")
+    yield materials
+    made = tuple(record for record in (*manifest.files, materials.record) if record.role != "model")
+    yield _bytes_part(PROVENANCE, json_bytes(statement(manifest, origin, byproducts=made)), "other")
 
 
 def _bytes_part(path: str, content: bytes, role: Role) -> _Part:

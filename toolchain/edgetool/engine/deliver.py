@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,9 @@ from edgetool.bundle.manifest import (
 )
 from edgetool.bundle.write import MODEL_FOLDER, Contents, portable_source, write_bundle
 from edgetool.engine.assess import Attempt, node_counts, stand_in
+from edgetool.engine.cache import Key
 from edgetool.engine.events import StepFinished
+from edgetool.engine.origin import origin_of
 from edgetool.engine.outcome import BuildOptions, Candidate, Proof
 from edgetool.engine.pipeline import BuiltEngine, DataState
 from edgetool.engine.planned import BuildPlan
@@ -49,8 +51,17 @@ class Delivery:
     written: bool
 
 
-def deliver(attempt: Attempt, choice: Choice | None, stepper: Stepper, options: BuildOptions) -> Delivery:
+def deliver(
+    attempt: Attempt, choice: Choice | None, keys: Sequence[Key], stepper: Stepper, options: BuildOptions
+) -> Delivery:
     """Write the bundle, and say where it is. A bundle with equal content is left alone.
+
+    Args:
+        attempt: what is delivered.
+        choice: how it was chosen, if there were others.
+        keys: of the steps that led to it.
+        stepper: hears about it.
+        options: where to.
 
     Raises:
         ConfigError: something else is in the bundle's place.
@@ -66,6 +77,7 @@ def deliver(attempt: Attempt, choice: Choice | None, stepper: Stepper, options: 
             golden=attempt.proof.golden,
             validation=_validation(attempt, choice),
             measurements=_measurements(attempt, choice),
+            origin=origin_of(plan, choice, keys),
         ),
     )
     stepper.tell(StepFinished(plan.target.name, "bundle", time.monotonic() - started, not written.renewed))

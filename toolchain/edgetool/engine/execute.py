@@ -43,7 +43,7 @@ def build(plan: BuildPlan, services: Services, options: BuildOptions) -> BuildFi
         else:
             attempt, choice = _attempt(plan, stepper, services.plugins, options, threads=threads), None
             keys = history = tuple(stepper.history)
-        delivery = deliver(attempt, choice, stepper, options)
+        delivery = deliver(attempt, choice, keys, stepper, options)
         save_history(services.cache, plan.target.name, history)
         if options.update_lock:
             update_lock(lock_path, plan.target.name, keys, choice=choice.to_json() if choice else None)
