@@ -44,7 +44,8 @@ def test_layout_modes_and_a_sound_result(tmp_path: Path) -> None:
         os.umask(old)
     assert set(tree(written.path)) == {
         "manifest.json", "model/engine.onnx", "model/data/weights.bin", "io/index.json", "io/case0-input0.bin",
-        "io/case0-output0.bin", "reports/validation.json", "reports/measurements.json",
+        "io/case0-output0.bin", "reports/validation.json", "reports/measurements.json", "sbom.cdx.json",
+        "provenance.json",
     }  # fmt: skip
     for path in written.path.rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644)
