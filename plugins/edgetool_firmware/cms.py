@@ -1,10 +1,13 @@
-"""CMS SignedData (RFC 5652) over a small file, by any key that can sign: those in a token, too.
+"""CMS SignedData (RFC 5652), by any key that can sign: those in a token, too.
 
-Binary, without signed attributes, so that no clock is part of it: by an RSA key, equal content gives an equal message. The
-hash is SHA-256, with identifiers as RFC 5754 wants them.
+The signature is over two attributes, the content's type and its SHA-256, so that a content of any size is hashed where it
+lies. There is no attribute with a time: by a key whose scheme is not random, equal content gives an equal message. The
+hash has the identifiers of RFC 5754.
 """
 
 from __future__ import annotations
+
+import hashlib
 
 from edgetool.errors import ConfigError
 from edgetool.trust.signer import Signer
@@ -12,6 +15,8 @@ from edgetool_firmware.der import NULL, OCTETS, element, explicit, identifier, i
 
 _DATA = identifier("1.2.840.113549.1.7.1")
 _SIGNED_DATA = identifier("1.2.840.113549.1.7.2")
+_CONTENT_TYPE = identifier("1.2.840.113549.1.9.3")
+_MESSAGE_DIGEST = identifier("1.2.840.113549.1.9.4")
 _SHA256 = sequence(identifier("2.16.840.1.101.3.4.2.1"))
 _SCHEMES = {
     "rsa": sequence(identifier("1.2.840.113549.1.1.1"), element(NULL, b"")),
@@ -21,14 +26,20 @@ _VERSION = integer(1)
 _EMAIL, _CODE, _ANY = "1.3.6.1.5.5.7.3.4", "1.3.6.1.5.5.7.3.3", "2.5.29.37.0"
 
 
-def sign_detached(content: bytes, signer: Signer) -> bytes:
-    """A message (DER) that leaves the content out."""
-    return _message(content, signer, sequence(_DATA))
+def sign_detached(digest: bytes, signer: Signer) -> bytes:
+    """A message (DER) about a content that travels apart.
+
+    Args:
+        digest: SHA-256 of the content.
+        signer: with its certificate, which the message carries along with those of its issuers.
+    """
+    return _message(digest, signer, sequence(_DATA))
 
 
 def sign_inline(content: bytes, signer: Signer) -> bytes:
     """A message (DER) that holds the content."""
-    return _message(content, signer, sequence(_DATA, explicit(0, element(OCTETS, content))))
+    encapsulated = sequence(_DATA, explicit(0, element(OCTETS, content)))
+    return _message(hashlib.sha256(content).digest(), signer, encapsulated)
 
 
 def require_purpose(signer: Signer, *, code_signing: bool) -> None:
@@ -60,15 +71,25 @@ def require_purpose(signer: Signer, *, code_signing: bool) -> None:
         )
 
 
-def _message(content: bytes, signer: Signer, encapsulated: bytes) -> bytes:
-    signature = signer.sign(content)
+def _message(digest: bytes, signer: Signer, encapsulated: bytes) -> bytes:
+    attributes = (_attribute(_CONTENT_TYPE, _DATA), _attribute(_MESSAGE_DIGEST, element(OCTETS, digest)))
+    signature = signer.sign(set_of(attributes))
     information = sequence(
-        _VERSION, _issuer_and_serial(signer.certificates[0]), _SHA256, _SCHEMES[signer.kind], element(OCTETS, signature)
+        _VERSION,
+        _issuer_and_serial(signer.certificates[0]),
+        _SHA256,
+        set_of(attributes, tag=0xA0),
+        _SCHEMES[signer.kind],
+        element(OCTETS, signature),
     )
     signed = sequence(
         _VERSION, set_of((_SHA256,)), encapsulated, set_of(signer.certificates, tag=0xA0), set_of((information,))
     )
     return sequence(_SIGNED_DATA, explicit(0, signed))
+
+
+def _attribute(name: bytes, value: bytes) -> bytes:
+    return sequence(name, set_of((value,)))
 
 
 def _issuer_and_serial(certificate: bytes) -> bytes:

@@ -16,7 +16,7 @@ class Item:
     """One file to carry.
 
     Attributes:
-        name: where it goes, relative, with slashes.
+        name: where it goes, with slashes.
         path: where it is.
         size: bytes.
     """
@@ -26,16 +26,23 @@ class Item:
     size: int
 
 
-def items(bundle: Bundle, context: ExportContext) -> tuple[Item, ...]:
-    """All files below `NAME.edgebundle/`, and `NAME.edgebundle.sig` where there is one; sorted by name."""
-    folder = f"{context.name}.edgebundle"
-    found = [_item(f"{folder}/{path}", bundle.path / path) for path in _paths(bundle)]
+def items(bundle: Bundle, context: ExportContext, *, folder: str | None = None) -> tuple[Item, ...]:
+    """All files below `folder/`, and the signature as `folder.sig` where there is one; sorted by name.
+
+    Args:
+        bundle: whose files.
+        context: knows the signature.
+        folder: where the bundle's content goes; `NAME.edgebundle` if left out.
+    """
+    folder = folder or f"{context.name}.edgebundle"
+    found = [_item(f"{folder}/{path}", bundle.path / path) for path in paths(bundle)]
     if context.signature is not None:
         found.append(_item(f"{folder}.sig", context.signature))
     return tuple(sorted(found, key=lambda item: item.name.encode()))
 
 
-def _paths(bundle: Bundle) -> Iterator[str]:
+def paths(bundle: Bundle) -> Iterator[str]:
+    """Of all files, relative to the bundle."""
     yield from (record.path for record in bundle.manifest.files)
     yield MANIFEST
     if (bundle.path / MEASUREMENTS).is_file():

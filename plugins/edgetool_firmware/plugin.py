@@ -9,4 +9,7 @@ from edgetool.plugin import ExporterInfo, hookimpl
 def edgetool_exporters() -> list[ExporterInfo]:
     return [
         ExporterInfo("tar", "the bundle as one tar file", "edgetool_firmware.tar:Tar"),
+        ExporterInfo("deb", "a Debian package, for dpkg and apt", "edgetool_firmware.deb.exporter:Deb"),
+        ExporterInfo("swu", "a signed update for SWUpdate", "edgetool_firmware.swu.swu:Swu"),
+        ExporterInfo("mender", "a signed artifact for Mender", "edgetool_firmware.mender.mender:Mender"),
     ]

@@ -1,0 +1,1 @@
+"""`mender`: artifacts for Mender, and the update module that installs them on a device."""

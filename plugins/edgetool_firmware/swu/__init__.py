@@ -1,0 +1,1 @@
+"""`swu`: updates for SWUpdate."""
