@@ -25,10 +25,12 @@ class Runner(ABC):
         signature: what it takes and gives.
         elsewhere: the device that it runs on, where that is another machine; None when it runs in this process.
             Its latency is then not compared with that of a model that runs here.
+        emulated: an emulator executes the device's instructions: what comes out counts, how long it takes does not.
     """
 
     signature: Signature
     elsewhere: str | None = None
+    emulated: bool = False
 
     @abstractmethod
     def infer(self, feeds: Feeds) -> dict[str, np.ndarray[Any, Any]]:

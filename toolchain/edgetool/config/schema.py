@@ -163,6 +163,12 @@ class BudgetTable(Table):
     min_speedup: float | None = Field(default=None, gt=0, description="Latency of the reference over the engine's.")
     size: Bytes | None = Field(default=None, description='Size of the engine\'s files, "20MiB".')
     memory: Bytes | None = Field(default=None, description="Peak memory of the engine's process.")
+    flash: Bytes | None = Field(
+        default=None, description="Microcontrollers: code, constants and initial values of the linked image."
+    )
+    ram: Bytes | None = Field(
+        default=None, description="Microcontrollers: all data of the linked image, and its deepest stack."
+    )
     off_accelerator_nodes: int | None = Field(
         default=None, ge=0, description="How many nodes may run elsewhere than on the accelerator."
     )
@@ -201,6 +207,7 @@ class FactsTable(OpenTable):
     ram: Bytes | None = Field(
         default=None, description="Memory of the device, shared with the GPU where that has none."
     )
+    flash: Bytes | None = Field(default=None, description="Memory of a microcontroller that programs stay in.")
     int8: bool | None = Field(default=None, description="Whether int8 is computed by instructions of its own.")
     fp16: bool | None = Field(default=None, description="Whether float16 is faster than float32.")
     fp8: bool | None = Field(default=None, description="Whether float8 is computed by instructions of its own.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from edgetool.engine.outcome import Candidate, Proof
 from edgetool.engine.planned import BuildPlan
@@ -96,6 +97,12 @@ def node_counts(candidate: Candidate) -> tuple[int, int]:
     return len(candidate.verdict.placements), len(candidate.verdict.off_accelerator)
 
 
+def footprint(candidate: Candidate, what: Literal["flash", "ram"]) -> int | None:
+    """Bytes that the image which a backend linked takes of a microcontroller; None where it told none."""
+    found = candidate.engine.facts.get(what)
+    return found if isinstance(found, int) else None
+
+
 def blame(proof: Proof) -> str:
     """The end of a sentence that says that an engine is slow: the quantized nodes that run in float after all."""
     nodes = list(proof.evidence.get("unfused", ()))
@@ -114,8 +121,11 @@ def _measured(candidate: Candidate, proof: Proof, *, size: int) -> Measured:
         size=size,
         memory=proof.measurement.peak_memory if proof.measurement else None,
         off_accelerator_nodes=total if candidate.refused else elsewhere,
+        flash=footprint(candidate, "flash"),
+        ram=footprint(candidate, "ram"),
         stand_in=stand_in(candidate),
         why_not=proof.why_not,
+        untimed=proof.untimed,
     )
 
 

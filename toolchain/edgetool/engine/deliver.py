@@ -209,7 +209,7 @@ def _measurements(attempt: Attempt, choice: Choice | None) -> Mapping[str, JsonV
     moment: JsonValue = [dict(row) for row in _verdicts(attempt, of_the_moment=True)]
     candidates: JsonValue = {name: row.to_json() for name, row in choice.moments.items()} if choice else None
     if found is None:
-        why_not = attempt.proof.why_not or "not measured"
+        why_not = attempt.proof.why_not or attempt.proof.untimed or "not measured"
         return {
             "schema_version": 1,
             "latency": None,

@@ -74,7 +74,11 @@ class Desk:
     def open(self, file: EngineFile) -> dict[str, Any]:
         self.file = file
         self.runner = file.plugin().open(file.engine(), file.context())
-        return {"signature": self.runner.signature.to_json(), "elsewhere": self.runner.elsewhere}
+        return {
+            "signature": self.runner.signature.to_json(),
+            "elsewhere": self.runner.elsewhere,
+            "emulated": self.runner.emulated,
+        }
 
     def infer(self, request: TensorsAt) -> dict[str, Any]:
         results = self._opened().infer(read_tensors(request.path, request.header))

@@ -59,6 +59,7 @@ class Proof:
     Attributes:
         golden: folder of golden inputs and outputs, made by the engine, or by the reference where it cannot run.
         why_not: why the engine did not run.
+        untimed: why it ran and its time says nothing.
         prove_by: what would prove it, as a command where there is one.
     """
 
@@ -69,3 +70,4 @@ class Proof:
     evaluation: DataState | None
     why_not: str | None = None
     prove_by: str | None = None
+    untimed: str | None = None

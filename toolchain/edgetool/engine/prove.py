@@ -61,10 +61,11 @@ def prove(
     if result["measurement"] and entry.created >= before:
         measurement = save_measurement(stepper.cache, key, result["measurement"])
     comparison = pydantic.TypeAdapter(Comparison).validate_python(result["comparison"])
-    if measurement is None and comparison.status != "failed":
+    untimed = f"ran on {result['emulator']}, whose time is not the device's" if result["emulator"] else None
+    if measurement is None and comparison.status != "failed" and untimed is None:
         task = _measuring(plan, candidate, entry.directory, stepper, options, threads=threads)
         measurement = save_measurement(stepper.cache, key, stepper.call("measure", "measure", task))
-    return Proof(comparison, result["evidence"], entry.directory, measurement, evaluation)
+    return Proof(comparison, result["evidence"], entry.directory, measurement, evaluation, untimed=untimed)
 
 
 def _validation(

@@ -28,6 +28,7 @@ class RemoteRunner(Runner):
         opened = self._call("open", file)
         self.signature = signature_from_json(opened["signature"])
         self.elsewhere = opened["elsewhere"]
+        self.emulated = opened["emulated"]
 
     def infer(self, feeds: Feeds) -> dict[str, np.ndarray[Any, Any]]:
         answer = self._call("infer", self._at(feeds, 1))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from edgetool.artifact import JsonValue
 from edgetool.config.units import format_bytes, format_seconds
-from edgetool.engine.assess import Attempt, blame, node_counts
+from edgetool.engine.assess import Attempt, blame, footprint, node_counts
 from edgetool.engine.deliver import Delivery
 from edgetool.engine.events import BuildFinished
 from edgetool.engine.outcome import BuildOptions, Candidate, Proof
@@ -66,6 +66,7 @@ def _line(attempt: Attempt, choice: Choice | None, delivery: Delivery, code: int
         parts.append(f"{comparison.score.metric} {comparison.score.engine:.4g} (drop {comparison.score.drop:.2%})")
     elif comparison and comparison.cosine is not None:
         parts.append(f"cosine {comparison.cosine:.6f}")
+    parts += [f"{what} {format_bytes(size)}" for what in ("flash", "ram") if (size := footprint(candidate, what))]
     parts.append(f"{total - elsewhere}/{total} nodes on {candidate.verdict.accelerator}")
     if attempt.assessment.is_unverified:
         parts.append("unverified")
@@ -158,6 +159,8 @@ def _figures(attempt: Attempt, *, seconds: float) -> dict[str, JsonValue]:
         "accelerator": candidate.verdict.accelerator,
         "comparison": proof.comparison.to_json() if proof.comparison else None,
         "latency": proof.measurement.latency.to_json() if proof.measurement else None,
+        "flash": footprint(candidate, "flash"),
+        "ram": footprint(candidate, "ram"),
         "peak_memory": proof.measurement.peak_memory if proof.measurement else None,
         "evidence": dict(proof.evidence),
         "verdicts": [row.to_json() for row in assessment.verdicts],

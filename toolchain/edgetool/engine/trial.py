@@ -17,6 +17,7 @@ from edgetool.engine.reference import open_reference
 from edgetool.engine.remote import RemoteRunner
 from edgetool.engine.requests import DataRequest, ModelFile, request_json
 from edgetool.engine.samples import open_data
+from edgetool.errors import UnprovenError
 from edgetool.runner import Feeds, Runner
 from edgetool.signature import Signature
 
@@ -163,12 +164,15 @@ def run_validate(task: ValidateTask, talk: Talk) -> Result:
         )
         golden = golden_feeds(signature, data)
         write_golden(task.directory, golden, engine.infer(golden))
-        measurement = _measure(engine, reference, golden, task.latency_time) if found.status != "failed" else None
+        measurement = None
+        if found.status != "failed" and not engine.emulated:
+            measurement = _measure(engine, reference, golden, task.latency_time)
         reference.close()  # room for the engine, which a backend may open once more to see how it executes
         evidence = engine.evidence()
     return {
         "comparison": request_json(found),
         "measurement": measurement,
+        "emulator": engine.elsewhere if engine.emulated else None,
         "evidence": {"precisions": evidence.precision_counts(), "unfused": list(evidence.unfused)},
         "files": [] if metric is None else [str(path) for path in metric.files],
     }
@@ -198,6 +202,7 @@ def run_measure(task: MeasureTask, talk: Talk) -> Result:
     from edgetool.bundle.golden import read_golden_inputs
 
     with open_pair(task) as (engine, reference):
+        _refuse_emulated(engine)
         return _measure(engine, reference, read_golden_inputs(task.feeds), task.latency_time)
 
 
@@ -216,6 +221,15 @@ def _measure(engine: RemoteRunner, reference: CompletedRunner, feeds: Feeds, sec
         "device": engine.elsewhere,
         "conditions": dict(engine.conditions()),
     }
+
+
+def _refuse_emulated(engine: RemoteRunner) -> None:
+    if engine.emulated:
+        raise UnprovenError(
+            "time-emulated",
+            f"times on {engine.elsewhere} are not the device's",
+            hint="measure on the device itself",
+        )
 
 
 def golden_feeds(signature: Signature, data: Dataset | None) -> Feeds:
@@ -263,7 +277,7 @@ def run_self_test(task: SelfTestTask, talk: Talk) -> Result:
             for name, wanted in case.outputs.items():
                 rows.append(request_json(difference(name, wanted, outputs[name])))
         found: dict[str, Any] = {"differences": rows, "elsewhere": engine.elsewhere}
-        if engine.elsewhere is not None:
+        if engine.elsewhere is not None and not engine.emulated:
             seconds = engine.time(case.inputs, _RUNS_ELSEWHERE)
             found |= {"latency": request_json(timing([seconds])), "conditions": dict(engine.conditions())}
     return found
@@ -279,6 +293,7 @@ def run_bench(task: BenchTask, talk: Talk) -> Result:
         open_engine(task.engine, task.logs[0], task.seconds) as engine,
         open_engine(task.against, task.logs[1], task.seconds) as against,
     ):
+        _refuse_emulated(engine)
         if engine.elsewhere is None and against.elsewhere is None:
             latency = measure(engine, against, feeds, seconds=task.latency_time)
         else:

@@ -15,7 +15,7 @@ from typing import Self
 import pydantic
 
 from edgetool.config.schema import BudgetTable
-from edgetool.engine.assess import node_counts, stand_in
+from edgetool.engine.assess import footprint, node_counts, stand_in
 from edgetool.engine.cache import make_key
 from edgetool.engine.events import CandidateStarted, Warned
 from edgetool.engine.fallback import make_engine
@@ -300,7 +300,13 @@ class Workbench:
                 size=size,
                 comparisons=comparisons,
                 measurement=None,
-                measured=Measured(size=size, off_accelerator_nodes=elsewhere, stand_in=stand_in(candidate)),
+                measured=Measured(
+                    size=size,
+                    off_accelerator_nodes=elsewhere,
+                    flash=footprint(candidate, "flash"),
+                    ram=footprint(candidate, "ram"),
+                    stand_in=stand_in(candidate),
+                ),
                 operators=frozenset(str(row["op_type"]) for row in candidate.verdict.placements),
             ),
         )

@@ -25,6 +25,8 @@ FULL_TAIL = 100
 
 _ON_DEVICE = "build on a machine that has the target's device and runtime"
 
+_LINK = "build for a microcontroller (backend c), where its compiler and emulator are installed"
+
 _NO_RATIO = "the engine was timed on its device, where the float reference does not run"
 _ABSOLUTE = "set latency_p50 instead, which is measured on the device"
 
@@ -90,8 +92,10 @@ class Measured:
         size: of the engine's files, bytes.
         memory: peak of the engine's process, bytes.
         off_accelerator_nodes: nodes that run elsewhere.
+        flash, ram: of the linked image of a microcontroller, bytes.
         stand_in: name of the device or runtime that took the place of the real one, or None.
         why_not: why nothing could be measured here, e.g. that the device is not present.
+        untimed: why it ran and its time says nothing.
     """
 
     comparison: Comparison | None = None
@@ -99,8 +103,11 @@ class Measured:
     size: int | None = None
     memory: int | None = None
     off_accelerator_nodes: int | None = None
+    flash: int | None = None
+    ram: int | None = None
     stand_in: str | None = None
     why_not: str | None = None
+    untimed: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +180,16 @@ def format_quantity(value: float, unit: Unit) -> str:
 def _judge(budget: BudgetTable, measured: Measured) -> Iterator[Verdict]:
     yield from _judge_accuracy(budget, measured)
     yield from _judge_speed(budget, measured)
-    exact: tuple[tuple[str, float | None, float | None, Unit], ...] = (
-        ("size", budget.size, measured.size, "bytes"),
-        ("memory", budget.memory, measured.memory, "bytes"),
-        ("off_accelerator_nodes", budget.off_accelerator_nodes, measured.off_accelerator_nodes, "count"),
+    exact: tuple[tuple[str, float | None, float | None, Unit, str], ...] = (
+        ("size", budget.size, measured.size, "bytes", _ON_DEVICE),
+        ("memory", budget.memory, measured.memory, "bytes", _ON_DEVICE),
+        ("off_accelerator_nodes", budget.off_accelerator_nodes, measured.off_accelerator_nodes, "count", _ON_DEVICE),
+        ("flash", budget.flash, measured.flash, "bytes", _LINK),
+        ("ram", budget.ram, measured.ram, "bytes", _LINK),
     )
-    for name, limit, value, unit in exact:
+    for name, limit, value, unit, fix in exact:
         if limit is not None:
-            yield _verdict(name, limit, _exactly(value), unit, measured, fix=_ON_DEVICE)
+            yield _verdict(name, limit, _exactly(value), unit, measured, fix=fix)
 
 
 def _judge_accuracy(budget: BudgetTable, measured: Measured) -> Iterator[Verdict]:
@@ -244,7 +253,8 @@ def _verdict(
 ) -> Verdict:
     if reading is None:
         fix = _ON_DEVICE if measured.why_not else fix
-        return Verdict(name, "unverified", limit, None, unit, measured.why_not or "not measured", fix)
+        why_not = measured.why_not or (measured.untimed if name in OF_THE_MOMENT else None) or "not measured"
+        return Verdict(name, "unverified", limit, None, unit, why_not, fix)
     slack = _ROUNDING * (abs(limit) if unit == "seconds" else max(1.0, abs(limit)))
     best, worst = (reading.low, reading.high) if at_most else (-reading.high, -reading.low)
     bound = (limit if at_most else -limit) + slack
