@@ -6,64 +6,15 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from edgetool.bundle.read import read_bundle
-from edgetool.bundle.write import Contents, write_bundle
 from edgetool.errors import IntegrityError, ModelError
-from edgetool.report.collect import report_of, report_of_error
+from edgetool.report.collect import report_of_error
 from edgetool.report.document import Report, Summary
-from edgetool.validate.budgets import Verdict
-from edgetool.validate.comparison import Comparison, Score, Trial
-from edgetool.validate.difference import Difference
-from edgetool.validate.findings import Finding
-from edgetool.validate.latency import Latency, timing
+from edgetool.validate.comparison import Trial
 from edgetool.validate.recorded import comparison_from, latency_from, verdict_from
-from tests.bundle.samples import MANIFEST
-
-ROW = Difference("y", 0.5, 0.1, 0.99, 0.98, 1.01, 30.0, 0.9, 1.0, 0.25, False)
-COMPARISON = Comparison(
-    "int8", (Trial("evaluation", "as given", 3, (ROW,)),), Score("top1", 0.9, 0.875), 0.0, (3, "ab" * 32),
-    (Finding("remark", "small-output", "an output is nearly constant", "y"),),
-)  # fmt: skip
-HELD = Verdict("max_drop", "held", 0.05, 0.025, "share")
-OPEN = Verdict("latency_p99", "unverified", 0.01, None, "seconds", "no device", "build on the device")
-
-
-def measured(*, seed: int = 0) -> Latency:
-    runs = np.random.default_rng(seed).uniform(0.001, 0.002, (5, 40)).tolist()
-    return Latency(timing(runs), timing(runs), 1.0, 0.02, True, 0.4)
-
-
-@pytest.fixture
-def make_report(tmp_path: Path) -> Callable[..., Report]:
-    """The report of a bundle with these contents."""
-
-    def make(
-        comparison: Comparison | None = COMPARISON, verdicts: tuple[Verdict, ...] = (HELD,), **changed: object
-    ) -> Report:
-        engine = tmp_path / "engine"
-        engine.mkdir(exist_ok=True)
-        (engine / "engine.onnx").write_bytes(b"engine")
-        contents = Contents(
-            manifest=replace(MANIFEST, **changed),  # type: ignore[arg-type]
-            engine=engine,
-            golden=None,
-            validation={
-                "comparison": comparison.to_json() if comparison else None,
-                "not_run": None if comparison else "no device",
-                "verdicts": [row.to_json() for row in verdicts],
-                "placement": {"accelerator": "CPU", "nodes": 7, "off_accelerator": [], "off_accelerator_nodes": 0},
-            },
-            measurements={"latency": measured().to_json(), "verdicts": [], "host": {"cpu": "a CPU"}},
-        )
-        write_bundle(tmp_path / "net-1.2.0-ort.edgebundle", contents)
-        return report_of(read_bundle(tmp_path / "net-1.2.0-ort.edgebundle"))
-
-    return make
+from tests.report.conftest import COMPARISON, HELD, OPEN, ROW, measured
 
 
 def test_what_was_recorded_comes_back() -> None:

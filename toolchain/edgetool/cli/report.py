@@ -1,0 +1,87 @@
+"""`edgetool report`: what bundles know about themselves, for people and for machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgetool.cli.options import Json, Quiet
+from edgetool.cli.output import Output
+from edgetool.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgetool.report.document import Summary
+
+OutputFormat = Annotated[
+    str,
+    typer.Option(
+        "--output-format", "-O", metavar="FORMAT", help="html, markdown, json, junit, sarif, github or gitlab."
+    ),
+]
+To = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", metavar="PATH", help="File; a path without an ending is a folder. Stdout if left out."
+    ),
+]
+
+
+def report(
+    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE", help="Folders NAME.edgebundle.")],
+    output_format: OutputFormat = "markdown",
+    output_path: To = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a report on bundles for people, CI systems and trackers.
+
+    It says what the build found out; nothing is run again. The exit code is 0 whatever the verdict: `edgetool build`
+    and `edgetool validate` are there to gate.
+    """
+    from edgetool.bundle.read import read_bundle
+    from edgetool.report.collect import report_of
+    from edgetool.report.document import Summary
+
+    check_format(output_format)
+    summary = Summary(tuple(report_of(read_bundle(path)) for path in bundles))
+    write_report(summary, output_format, output_path, Output(json, quiet))
+
+
+def check_format(name: str) -> None:
+    """Raises ConfigError for a format that nobody writes, before any work is done."""
+    from edgetool.config.mistakes import one_of
+    from edgetool.report.formats import FORMATS
+
+    if name not in FORMATS:
+        raise ConfigError(
+            "unknown-report-format",
+            f"there is no report format {name!r}",
+            where="--output-format",
+            hint=one_of(name, FORMATS, what="formats"),
+        )
+
+
+def write_report(summary: Summary, output_format: str, path: Path | None, output: Output) -> None:
+    """To stdout, or into a file that appears when it is whole. Raises HostError."""
+    import sys
+
+    from edgetool.disk import host_errors, replace_file
+    from edgetool.report.formats import FORMATS
+
+    chosen = FORMATS[output_format]
+    if path is None:
+        if output.json:
+            output.result(summary.to_json(), "")
+        else:
+            sys.stdout.write(chosen.render(summary))
+        return
+    text = chosen.render(summary)
+    file = path / chosen.file if path.is_dir() or not path.suffix else path
+    with host_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(file, text.encode("utf-8", "backslashreplace"))
+    if output.json:
+        output.result({"outcome": summary.outcome, "written": str(file)}, "")
+    output.talk(f"wrote {file}")
