@@ -12,4 +12,5 @@ def edgetool_exporters() -> list[ExporterInfo]:
         ExporterInfo("deb", "a Debian package, for dpkg and apt", "edgetool_firmware.deb.exporter:Deb"),
         ExporterInfo("swu", "a signed update for SWUpdate", "edgetool_firmware.swu.swu:Swu"),
         ExporterInfo("mender", "a signed artifact for Mender", "edgetool_firmware.mender.mender:Mender"),
+        ExporterInfo("rauc", "a signed bundle for RAUC", "edgetool_firmware.rauc.rauc:Rauc"),
     ]
