@@ -1,8 +1,8 @@
 """CMS SignedData (RFC 5652), by any key that can sign: those in a token, too.
 
-The signature is over two attributes, the content's type and its SHA-256, so that a content of any size is hashed where it
-lies. There is no attribute with a time: by a key whose scheme is not random, equal content gives an equal message. The
-hash has the identifiers of RFC 5754.
+The signature is over two attributes, the content's type and its SHA-256, so that a content of any size is hashed where
+it lies. There is no attribute with a time: by a key whose scheme is not random, equal content gives an equal message.
+The hash has the identifiers of RFC 5754.
 """
 
 from __future__ import annotations

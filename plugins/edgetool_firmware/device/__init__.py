@@ -1,7 +1,7 @@
 """What update systems bring to a device beside the bundle: the programs that check it and take it into use.
 
-The update system puts `bundle/`, `bundle.sig` and the programs into a new folder `PATH.d/incoming...`, which lies on the same
-file system as `PATH`. A script that it runs afterwards calls `take_over`.
+The update system puts `bundle/`, `bundle.sig` and the programs into a new folder `PATH.d/incoming...`, which lies on
+the same file system as `PATH`. A script that it runs afterwards calls `take_over`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m edgetool_firmware.mender > edgetool-model`: the update module, for /usr/share/mender/modules/v3/ of a device."""
+"""`python -m edgetool_firmware.mender > edgetool-model`: the update module, for /usr/share/mender/modules/v3."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Mender artifacts, version 3: a tar of a manifest, its signature, a header, and a tar of the payload's files.
 
-The manifest has the hash of everything that follows it. Those of the bundle's files are known, so each file is read once,
-while it is copied. Format: https://docs.mender.io/artifact-creation/create-an-artifact and the vendor's own tool.
+The manifest has the hash of everything that follows it. Those of the bundle's files are known, so each file is read
+once, while it is copied. Format: https://github.com/mendersoftware/mender-artifact/blob/master/Documentation/artifact-format-v3.md
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """`swu`: an update for SWUpdate, which writes the bundle beside the one in use and switches to it when it is healthy.
 
-Every file is an entry of its own with its hash, which SWUpdate writes while it reads the update: nothing lies in a temporary
-folder, and nothing is unpacked before it is known to be what was signed. A script then takes all files into use by
-one rename.
+Every file is an entry of its own with its hash, and SWUpdate writes it while it reads the update: nothing lies in a
+temporary folder, and no archive is unpacked before it is known to be what was signed. A script then takes all files
+into use by one rename.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""`rauc`: bundles for RAUC."""
