@@ -23,7 +23,7 @@ OutputFormat = Annotated[
 To = Annotated[
     Path | None,
     typer.Option(
-        "--output", "-o", metavar="PATH", help="File; a path without an ending is a folder. Stdout if left out."
+        "--output", "-o", metavar="PATH", help="File, or a folder if it has no ending; else stdout."
     ),
 ]
 
