@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from edgetool.artifact import Engine, Model
-from edgetool.backends.base import Availability, Backend, BackendOptions, Evidence, Support
+from edgetool.backends.base import Availability, Backend, BackendOptions, DeviceSources, Evidence, Support
 from edgetool.context import BuildContext
 from edgetool.runner import Runner
 from edgetool_onnxruntime.availability import availability, installed_distribution
@@ -44,3 +44,8 @@ class OnnxRuntime(Backend[OnnxRuntimeOptions]):
         from edgetool_onnxruntime.evidence import read_evidence
 
         return read_evidence(engine, self.options, threads=context.threads)
+
+    def device_sources(self, engine: Engine) -> DeviceSources:
+        from edgetool_onnxruntime.selftest import device_sources
+
+        return device_sources(self.options)

@@ -166,11 +166,13 @@ class DeviceSources:
     """The part of a device's self-test that knows the backend's runtime; `edgetool.selftest` has the rest.
 
     Attributes:
+        runtime: the product that loads the engine, as `RUNTIME_NAME` in the files spells it.
         files: name to content: C or C++ that implements `runtime.h`, and `runtime.cmake`, which says how to compile it.
         settings: name and value, in the order in which they apply: how this engine is opened. They are read when the
             self-test runs, so that one program serves all bundles of a runtime.
     """
 
+    runtime: str
     files: Mapping[str, bytes]
     settings: tuple[tuple[str, str], ...] = ()
 
