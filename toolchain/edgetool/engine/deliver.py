@@ -30,6 +30,7 @@ from edgetool.engine.origin import origin_of
 from edgetool.engine.outcome import BuildOptions, Candidate, Proof
 from edgetool.engine.pipeline import BuiltEngine, DataState
 from edgetool.engine.planned import BuildPlan
+from edgetool.engine.selftest import selftest_of
 from edgetool.engine.standing import Choice
 from edgetool.engine.stepper import Stepper
 from edgetool.host import read_host
@@ -77,6 +78,7 @@ def deliver(
             golden=attempt.proof.golden,
             validation=_validation(attempt, choice),
             measurements=_measurements(attempt, choice),
+            sources=selftest_of(attempt.candidate.engine, attempt.proof.golden),
             origin=origin_of(plan, choice, keys),
         ),
     )
