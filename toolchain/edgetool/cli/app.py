@@ -21,6 +21,7 @@ from edgetool.cli.options import flag
 from edgetool.cli.package import package
 from edgetool.cli.plugins import plugins
 from edgetool.cli.reduce import reduce
+from edgetool.cli.reproduce import reproduce
 from edgetool.cli.report import report
 from edgetool.cli.targets import targets
 from edgetool.cli.tune import tune
@@ -61,6 +62,7 @@ app.command("validate", rich_help_panel=_BUNDLES)(validate)
 app.command("bench", rich_help_panel=_BUNDLES)(bench)
 app.command("report", rich_help_panel=_BUNDLES)(report)
 app.command("verify", rich_help_panel=_BUNDLES)(verify)
+app.command("reproduce", rich_help_panel=_BUNDLES)(reproduce)
 app.command("package", rich_help_panel=_BUNDLES)(package)
 app.command("archive", rich_help_panel=_BUNDLES)(archive)
 app.command("unpack", rich_help_panel=_BUNDLES)(unpack)

@@ -101,13 +101,13 @@ def choose(
     lock: TargetLock | None,
     threads: int,
 ) -> Chosen:
-    """Build all candidates and take the best. A locked build makes the one that the lock names.
+    """Build all candidates and take the best. A locked or repeated build makes the one that was chosen before.
 
     Raises:
         EdgetoolError: of the last backend, when none of its candidates got to an engine.
         DriftError: the lock names no candidate, or one that the target no longer has.
     """
-    locked = _locked(plan, lock) if lock else None
+    locked = _locked(plan, lock) if lock else options.repeat
     if locked:
         plan = replace(plan, candidates=tuple(row for row in plan.candidates if row.name == locked.name))
     contest = Contest(plan, stepper, plugins, options, threads=threads)

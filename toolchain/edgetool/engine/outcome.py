@@ -9,6 +9,7 @@ from typing import Any
 
 from edgetool.engine.measurements import Measurement
 from edgetool.engine.pipeline import BuiltEngine, DataState, Prepared, Verdict
+from edgetool.engine.standing import Choice
 from edgetool.validate.comparison import Comparison
 
 
@@ -23,6 +24,7 @@ class BuildOptions:
         allow_unverified: exit 0 instead of 9.
         locked: any difference from edgetool.lock is an error.
         update_lock: write edgetool.lock.
+        repeat: the choice between candidates that an earlier build made, and that is made again unasked.
     """
 
     output: Path
@@ -31,6 +33,7 @@ class BuildOptions:
     allow_unverified: bool = False
     locked: bool = False
     update_lock: bool = False
+    repeat: Choice | None = None
 
 
 @dataclass(frozen=True, slots=True)

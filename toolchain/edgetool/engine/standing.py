@@ -17,6 +17,9 @@ from edgetool.validate.findings import Finding
 Status: TypeAlias = Literal["chosen", "passed over", "rejected", "refused", "left out"]
 Reason: TypeAlias = Literal["speed", "size", "only one left", "only one proven", "fewest faults"]
 
+_OF_THE_CHOICE = frozenset({"candidate-not-tried", "chosen-by-size"})
+"""Codes of what a choice can leave open."""
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -118,6 +121,20 @@ def choice_from_json(data: Mapping[str, Any]) -> Choice:
         unproven=pydantic.TypeAdapter(tuple[Finding, ...]).validate_python(data["unproven"]),
         locked=True,
     )
+
+
+def choice_of_report(validation: Mapping[str, Any]) -> Choice | None:
+    """The choice that reports/validation.json tells of; None where there was none.
+
+    Raises:
+        KeyError: it was not written by a build.
+        ValueError: as above.
+    """
+    if not validation.get("candidates"):
+        return None
+    unproven = [row for row in validation["unproven"] if row["code"] in _OF_THE_CHOICE]
+    rows = {"chosen": validation["candidate"], "by": validation["chosen_by"], "candidates": validation["candidates"]}
+    return choice_from_json({**rows, "unproven": unproven})
 
 
 def standing_lines(choice: Choice) -> list[str]:

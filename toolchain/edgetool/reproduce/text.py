@@ -1,0 +1,56 @@
+"""A reproduction for people: the verdict, why, then the files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgetool.cli.table import table
+from edgetool.reproduce.verdict import Reproduction
+
+MOST_EQUAL = 12
+"""Equal files that are all listed; of more only the engine's are."""
+
+_HEADLINES = {
+    "reproduced": "reproduced",
+    "outputs agree": "reproduced by its outputs",
+    "drift": "drift",
+    "differs": "NOT REPRODUCED",
+    "unproven": "not proven here",
+}
+
+
+def reproduction_text(bundle: Path, found: Reproduction) -> str:
+    """Several lines."""
+    return "\n".join(_lines(bundle, found))
+
+
+def _lines(bundle: Path, found: Reproduction) -> Iterator[str]:
+    yield f"{bundle.name}: {_HEADLINES[found.verdict]}: {found.summary}"
+    if found.causes:
+        yield ""
+        yield table(
+            [(row.kind, row.name, row.then, row.now) for row in found.causes], headers=("what", "", "then", "now")
+        )
+    if found.outputs:
+        yield ""
+        rows = [(row.output, f"{row.cosine:.6f}", f"{row.max_abs:.3g}") for row in found.outputs.outputs]
+        yield table(rows, headers=("golden output", "cosine", "max difference"))
+    if found.files:
+        yield ""
+        yield from _files(found)
+    if found.fix:
+        yield f"  hint: {found.fix}"
+
+
+def _files(found: Reproduction) -> Iterator[str]:
+    equal = [row for row in found.files if row.status == "equal"]
+    hidden = [row for row in equal if row.role != "model"] if len(equal) > MOST_EQUAL else []
+    shown = [row for row in found.files if row not in hidden]
+    rows: list[tuple[str, ...]] = []
+    for row in shown:
+        remark = "it lists the others' hashes" if row.derived and row.status == "differs" else ""
+        rows.append((row.status, row.path, remark or "; ".join(row.values)))
+    yield table(rows)
+    if hidden:
+        yield f"equal  {len(hidden)} other files"
