@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 _PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+_PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 SIGNING = (ExtendedKeyUsageOID.EMAIL_PROTECTION, ExtendedKeyUsageOID.CODE_SIGNING)
 """What SWUpdate and RAUC want to see in a signer's certificate."""
 
@@ -64,14 +65,14 @@ class Authority:
 
     def certify(
         self,
-        key: Path,
+        key: Path | _PublicKey,
         name: str = "signer",
         *,
         usages: Sequence[ObjectIdentifier] = SIGNING,
         days: tuple[float, float] = (-1, 365),
     ) -> Path:
         """PEM file `NAME.pem` with a certificate of that key, the intermediate's after it; valid between two days."""
-        public = read_key(key).public_key()
+        public = read_key(key).public_key() if isinstance(key, Path) else key
         found = (
             _builder(name, self._issuer.subject, public, days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -111,7 +112,7 @@ def _ca_builder(
 def _builder(
     name: str,
     issuer: x509.Name,
-    key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
+    key: _PublicKey,
     days: tuple[float, float],
 ) -> x509.CertificateBuilder:
     return (

@@ -77,7 +77,12 @@ class Rauc(Exporter[RaucOptions]):
             outer = "none" if self.options.install == "slot" else self.options.compression
             squash_folder(content, destination, created=context.created, compression=outer)
         _seal(destination, manifest, signer)
-        return {"compatible": manifest.compatible, "layout": manifest.layout, "install": self.options.install}
+        return {
+            "compatible": manifest.compatible,
+            "layout": manifest.layout,
+            "install": self.options.install,
+            "deterministic": signer.deterministic,
+        }
 
     def _fill(self, content: Path, bundle: Bundle, context: ExportContext) -> Manifest:
         """Write image, hook and manifest; what is compressed is compressed once."""
