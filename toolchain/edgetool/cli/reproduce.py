@@ -63,7 +63,7 @@ def reproduce(
         else:
             with services(output, project.plugins, use_cache=use_cache) as shared:
                 again = rebuild(opened, planned, shared, output=folder)
-        found = judge(opened, again)
+        found = judge(opened, again, root=project.config.root)
     output.result({"bundle": str(bundle), **found.to_json()}, reproduction_text(bundle, found))
     if found.exit_code:
         sys.exit(found.exit_code)

@@ -45,7 +45,7 @@ def origin_of(plan: BuildPlan, choice: Choice | None, keys: Sequence[Key]) -> Or
         recipe=choice.name if choice else plan.target.recipe,
         edgetool=next((str(key.parts["edgetool"]) for key in acting if "edgetool" in key.parts), None),
         plugins=dict(sorted(_plugins(acting))),
-        steps=tuple(Step(key.step, _portable(key.parts)) for key in acting if key.step != "evaluation-data"),
+        steps=tuple(Step(key.step, portable(key.parts)) for key in acting if key.step != "evaluation-data"),
         files=tuple(row for key in acting for row in _files(key)),
     )
 
@@ -58,8 +58,8 @@ def _plugins(keys: Sequence[Key]) -> Iterator[tuple[str, str]]:
             yield name, version
 
 
-def _portable(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what other tables say, and without absolute paths."""
+def portable(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a step's key as a bundle holds them: without what other tables say, and without absolute paths."""
     return {name: _without_places(value) for name, value in parts.items() if name not in _ELSEWHERE}
 
 

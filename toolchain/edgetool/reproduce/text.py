@@ -39,6 +39,9 @@ def _lines(bundle: Path, found: Reproduction) -> Iterator[str]:
     if found.files:
         yield ""
         yield from _files(found)
+    if found.remark:
+        yield ""
+        yield found.remark
     if found.fix:
         yield f"  hint: {found.fix}"
 
@@ -49,8 +52,9 @@ def _files(found: Reproduction) -> Iterator[str]:
     shown = [row for row in found.files if row not in hidden]
     rows: list[tuple[str, ...]] = []
     for row in shown:
-        remark = "it lists the others' hashes" if row.derived and row.status == "differs" else ""
-        rows.append((row.status, row.path, remark or "; ".join(row.values)))
+        explained = row.derived and row.status == "differs"
+        rows.append((row.status, f"{row.path}  (it holds the others' hashes)" if explained else row.path))
+        rows += [("", f"  {value}") for value in row.values if not row.derived]
     yield table(rows)
     if hidden:
         yield f"equal  {len(hidden)} other files"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from edgetool.artifact import JsonValue
@@ -14,6 +15,7 @@ from edgetool.bundle.verify import MEASUREMENTS
 from edgetool.host import read_host
 from edgetool.reproduce.causes import Account, Cause, causes, unstable_step
 from edgetool.reproduce.files import FileResult, compare_files
+from edgetool.reproduce.locked import lock_remark
 from edgetool.reproduce.outputs import Agreement, compare_outputs
 from edgetool.reproduce.rebuild import NotRebuilt, Rebuilt
 
@@ -36,6 +38,7 @@ class Reproduction:
         outputs: of a builder that does not promise equal bytes: how far the engines are apart.
         unstable: the step that gave another model from equal inputs.
         fix: what would help, where it could not be proven.
+        remark: whether edgetool.lock belongs to the bundle.
     """
 
     verdict: Verdict
@@ -45,6 +48,7 @@ class Reproduction:
     outputs: Agreement | None = None
     unstable: str | None = None
     fix: str | None = None
+    remark: str | None = None
 
     @property
     def exit_code(self) -> int:
@@ -61,15 +65,26 @@ class Reproduction:
             "outputs": self.outputs.to_json() if self.outputs else None,
             "unstable_step": self.unstable,
             "fix": self.fix,
+            "lock": self.remark,
         }
 
 
-def judge(bundle: Bundle, again: Rebuilt | NotRebuilt) -> Reproduction:
+def judge(bundle: Bundle, again: Rebuilt | NotRebuilt, *, root: Path) -> Reproduction:
     """Compare a bundle with its second build.
+
+    Args:
+        bundle: the first.
+        again: the second, or why there is none.
+        root: folder of the project, where edgetool.lock may be.
 
     Raises:
         IntegrityError: a document in one of them cannot be read.
     """
+    found = _judge(bundle, again)
+    return replace(found, remark=lock_remark(Account(bundle.manifest, read_statement(bundle)), root))
+
+
+def _judge(bundle: Bundle, again: Rebuilt | NotRebuilt) -> Reproduction:
     if isinstance(again, NotRebuilt):
         return Reproduction("unproven", f"it cannot be built here: {again.reason}", fix=again.fix)
     files = compare_files(bundle, again.bundle)
