@@ -31,6 +31,7 @@ class Census:
         feed_digests: sha256 of every feed without its label.
         labelled: every sample has a label.
         warnings: one sentence each.
+        regrouped: batches were joined or cut for the model, so that another model's digest of the same data differs.
     """
 
     count: int
@@ -38,6 +39,7 @@ class Census:
     feed_digests: frozenset[bytes] = field(repr=False)
     labelled: bool
     warnings: tuple[str, ...]
+    regrouped: bool = False
 
 
 @dataclass(slots=True)
@@ -61,12 +63,14 @@ class Counting:
     _notes: dict[str, None] = field(default_factory=dict)
     _labelled: int = 0
     _rows: int = 0
+    _regrouped: bool = False
 
     def add(self, sample: Sample) -> None:
         """Raises ConfigError when a value is NaN or infinite, or a label cannot be hashed."""
         for name, array in sample.feeds.items():
             self._look_at(name, array, sample.origin)
         self._rows += _rows(sample.feeds)
+        self._regrouped |= sample.regrouped
         feed = feed_digest(sample.feeds)
         self._feeds[feed] += 1
         self._digest.update(feed)
@@ -107,6 +111,7 @@ class Counting:
             warnings=tuple(
                 f"{self.what}: {text}" for text in (*warnings, *self._notes, *self._remarks(count, calibration))
             ),
+            regrouped=self._regrouped,
         )
 
     def _look_at(self, name: str, array: Array, origin: str) -> None:

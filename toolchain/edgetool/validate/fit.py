@@ -25,7 +25,8 @@ def fit_all(
     """Turn raw samples into feeds, in order.
 
     An array whose rank is one less than the input's gets a batch axis of 1. Where the model's batch is larger
-    than 1, that many samples are joined; what is left over at the end is dropped, and `note` told so.
+    than 1, that many samples are joined; what is left over at the end is dropped, and `note` told so. Where the
+    model takes one at a time, batches are cut.
 
     Inputs that were fixed in the model are left out of samples that still have them.
 
@@ -42,8 +43,9 @@ def fit_all(
             if len(waiting) < wanted:
                 continue
             sample, waiting = _join(waiting, signature), []
-        _check_sizes(sample, signature)
-        yield sample
+        for part in _cut(sample, signature):
+            _check_sizes(part, signature)
+            yield part
     if waiting:
         note(f"the last {len(waiting)} samples do not fill a batch of {wanted} and were left out")
 
@@ -201,7 +203,30 @@ def _join(samples: list[Sample], signature: Signature) -> Sample:
                 )
         feeds[spec.name] = np.concatenate(arrays)
     casts = dict.fromkeys(cast for sample in samples for cast in sample.casts)
-    return Sample(feeds, _join_labels([sample.label for sample in samples]), samples[0].origin, tuple(casts))
+    label = _join_labels([sample.label for sample in samples])
+    return Sample(feeds, label, samples[0].origin, tuple(casts), regrouped=True)
+
+
+def _cut(sample: Sample, signature: Signature) -> Iterator[Sample]:
+    """Single samples out of a batch, where the model's first axis is fixed at 1 and the label goes along."""
+    import numpy as np
+
+    batched = _batched(signature)
+    sizes = {sample.feeds[spec.name].shape[0] for spec in batched}
+    labels = None if sample.label is None else np.asarray(sample.label)
+    takes_one = bool(batched) and all(spec.shape[0] == 1 for spec in batched)
+    if not takes_one or len(sizes) != 1 or (labels is not None and labels.shape[:1] != tuple(sizes)) or sizes <= {0, 1}:
+        yield sample
+        return
+    names = {spec.name for spec in batched}
+    for row in range(sizes.pop()):
+        yield replace(
+            sample,
+            feeds={name: array[row : row + 1] if name in names else array for name, array in sample.feeds.items()},
+            label=None if labels is None else labels[row : row + 1],
+            origin=f"{sample.origin} row {row}",
+            regrouped=True,
+        )
 
 
 def _join_labels(labels: list[object]) -> object:

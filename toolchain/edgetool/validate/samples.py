@@ -36,9 +36,11 @@ class Sample:
         label: as in `RawSample`; an array with one entry a member where several samples make one batch.
         origin: file or position, relative to the project, for reports.
         casts: what was converted on the way, one sentence each.
+        regrouped: it is several samples of the source in one batch, or one out of a batch of the source.
     """
 
     feeds: Mapping[str, Array]
     label: object
     origin: str
     casts: tuple[str, ...] = ()
+    regrouped: bool = False
