@@ -19,7 +19,7 @@ CFLAGS = (
     "-std=c11", "-fno-strict-aliasing", "-ffp-contract=off", "-ffunction-sections", "-fdata-sections", "-I.", "-Itest",
 )  # fmt: skip
 HOST_LDFLAGS = ("-Wl,--gc-sections,-z,noexecstack",)
-DEVICE_LDFLAGS = ("-nostartfiles", "-Wl,--gc-sections", "-T", "test/cortex_m.ld")
+DEVICE_LDFLAGS = ("-nostartfiles", "-Wl,--gc-sections,-z,noexecstack", "-T", "test/cortex_m.ld")
 HOST_PLATFORM = "test/platform_host.c"
 DEVICE_PLATFORM = "test/platform_cortex_m.c"
 
