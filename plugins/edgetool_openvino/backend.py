@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from edgetool.artifact import Engine, Model
-from edgetool.backends.base import Availability, Backend, BackendOptions, Evidence, Support
+from edgetool.backends.base import Availability, Backend, BackendOptions, DeviceSources, Evidence, Support
 from edgetool.context import BuildContext
 from edgetool.runner import Runner
 from edgetool_openvino.availability import availability
@@ -46,3 +46,8 @@ class OpenVino(Backend[OpenVinoOptions]):
         from edgetool_openvino.evidence import read_evidence
 
         return read_evidence(engine, self.options, threads=context.threads)
+
+    def device_sources(self, engine: Engine) -> DeviceSources | None:
+        from edgetool_openvino.selftest import device_sources
+
+        return device_sources(engine, self.options)

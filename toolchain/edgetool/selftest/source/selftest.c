@@ -231,6 +231,16 @@ static enum outcome test(const struct bundle *bundle, const struct options *opti
     return outcome;
 }
 
+/* Runtimes explain themselves in several lines; a log wants one. */
+static void join_lines(char *text)
+{
+    for (; *text; text++) {
+        if (*text == '\n') {
+            *text = text[1] ? ' ' : '\0';
+        }
+    }
+}
+
 int main(int count, char **arguments)
 {
     struct failure failure = {"there is not enough memory"};
@@ -253,6 +263,7 @@ int main(int count, char **arguments)
     }
     bundle_free(&bundle);
     if (outcome == NOT_TESTED) {
+        join_lines(failure.text);
         (void)fprintf(stderr, "edgetool-selftest: %s\n", failure.text);
     } else if (outcome == MISMATCH) {
         (void)fprintf(stderr, "FAILED: the outputs are not the golden ones\n");
