@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from edgetool.bundle import verify as module
 from edgetool.bundle.read import read_bundle
-from edgetool.bundle.verify import content_digest, main, path_fault, verify
+from edgetool.bundle.verify import content_digest, path_fault, verify
 from edgetool.bundle.write import write_bundle
 from edgetool.errors import ConfigError, IntegrityError
+from edgetool.trust.verifier import main
 
 from .samples import contents  # noqa: TID252 # tests are no package to import from
 
@@ -161,16 +162,6 @@ def test_names_cannot_steer_the_terminal(bundle: Path, capsys: pytest.CaptureFix
     error = capsys.readouterr().err
     assert "\x1b" not in error
     assert "\\x1b[2Jgone\\n" in error
-
-
-@pytest.mark.parametrize("flags", [["-I", "-S"], []])
-def test_it_runs_alone_with_the_standard_library_only(bundle: Path, flags: list[str]) -> None:
-    script = str(module.__file__)
-    command = [sys.executable, *flags, script, str(bundle), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
-    outcome = json.loads(done.stdout)
-    assert outcome["sound"]
-    assert outcome["content_digest"] == verify(bundle).content_digest
 
 
 def test_it_imports_nothing_beyond_the_standard_library() -> None:

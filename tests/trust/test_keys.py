@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from edgetool.errors import ConfigError
 from edgetool.trust.keys import exposure, load_signer
 from edgetool.trust.signer import Signer
-
 from tests.trust.credentials import YEAR, issue, private_pem, public_pem, write_private
 
 CURVES = {"sha256": ec.SECP256R1(), "sha384": ec.SECP384R1(), "sha512": ec.SECP521R1()}

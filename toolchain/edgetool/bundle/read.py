@@ -60,16 +60,7 @@ def read_bundle(path: Path, *, digest: str | None = None) -> Bundle:
         ConfigError: there is no bundle.
         IntegrityError: a file is missing, added, changed or unsafe, or the manifest is not valid.
     """
-    outcome = check_bundle(path, digest=digest)
-    if outcome.content_digest is None or not outcome.sound:
-        shown = "; ".join(map(str, outcome.faults[:SHOWN_FAULTS]))
-        more = f"; and {len(outcome.faults) - SHOWN_FAULTS} more" if len(outcome.faults) > SHOWN_FAULTS else ""
-        raise IntegrityError(
-            "bundle-damaged",
-            f"the bundle is not what was recorded: {shown}{more}",
-            where=str(path),
-            hint="build it again, or get it again from where it came",
-        )
+    outcome = sound_bundle(path, digest=digest)
     where = str(path / MANIFEST)
     manifest = manifest_from_bytes((path / MANIFEST).read_bytes(), where=where)
     listed = {record.path for record in manifest.files}
@@ -80,7 +71,22 @@ def read_bundle(path: Path, *, digest: str | None = None) -> Bundle:
             where=where,
             hint="get the bundle again",
         )
-    return Bundle(path, manifest, outcome.content_digest)
+    return Bundle(path, manifest, str(outcome.content_digest))
+
+
+def sound_bundle(path: Path, *, digest: str | None = None) -> Verification:
+    """`verify`, with an error for each thing that can be wrong. Raises as `read_bundle`; the manifest is not parsed."""
+    outcome = check_bundle(path, digest=digest)
+    if outcome.sound:
+        return outcome
+    shown = "; ".join(map(str, outcome.faults[:SHOWN_FAULTS]))
+    more = f"; and {len(outcome.faults) - SHOWN_FAULTS} more" if len(outcome.faults) > SHOWN_FAULTS else ""
+    raise IntegrityError(
+        "bundle-damaged",
+        f"the bundle is not what was recorded: {shown}{more}",
+        where=str(path),
+        hint="build it again, or get it again from where it came",
+    )
 
 
 def check_bundle(path: Path, *, digest: str | None = None) -> Verification:

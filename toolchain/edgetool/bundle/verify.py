@@ -314,7 +314,7 @@ def _no_constant(name: str) -> object:
 def _open(path: Path) -> Any:
     """For reading; never follows a link, never waits for a pipe."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    handle = os.fdopen(descriptor, "rb", buffering=0)
+    handle = os.fdopen(descriptor, "rb")
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         handle.close()
         raise OSError(0, "it is not a regular file")

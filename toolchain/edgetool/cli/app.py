@@ -23,6 +23,7 @@ from edgetool.cli.plugins import plugins
 from edgetool.cli.reduce import reduce
 from edgetool.cli.reproduce import reproduce
 from edgetool.cli.report import report
+from edgetool.cli.sign import sign
 from edgetool.cli.targets import targets
 from edgetool.cli.tune import tune
 from edgetool.cli.validate import validate
@@ -61,6 +62,7 @@ app.command("reduce", rich_help_panel=_MODELS)(reduce)
 app.command("validate", rich_help_panel=_BUNDLES)(validate)
 app.command("bench", rich_help_panel=_BUNDLES)(bench)
 app.command("report", rich_help_panel=_BUNDLES)(report)
+app.command("sign", rich_help_panel=_BUNDLES)(sign)
 app.command("verify", rich_help_panel=_BUNDLES)(verify)
 app.command("reproduce", rich_help_panel=_BUNDLES)(reproduce)
 app.command("package", rich_help_panel=_BUNDLES)(package)

@@ -20,16 +20,16 @@ def main(arguments: list[str] | None = None) -> None:
 
     arguments = sys.argv[1:] if arguments is None else arguments
     prepare_streams()
-    if arguments[:1] == ["verify"] and "--help" not in arguments:
-        # A device or an auditor may have nothing but Python: not even the command line's own library is loaded.
-        from edgetool.bundle.verify import main as verify
-
-        sys.exit(verify(arguments[1:]))
     from edgetool.cli.output import Output
     from edgetool.errors import EdgetoolError, InterruptedByUserError
 
     output = Output(json="--json" in arguments)
     try:
+        if arguments[:1] == ["verify"] and "--help" not in arguments:
+            # An auditor may have nothing but Python: not even the command line's own library is loaded.
+            from edgetool.trust.verifier import main as verify
+
+            sys.exit(verify(arguments[1:]))
         from edgetool.cli.app import app
 
         app(args=arguments, prog_name="edgetool")
