@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import ClassVar
 
 from edgetool.artifact import Engine, Model
-from edgetool.backends import Availability, Backend, BackendOptions, BuildContext, Evidence, Runner, Support
+from edgetool.backends import (
+    Availability,
+    Backend,
+    BackendOptions,
+    BuildContext,
+    DeviceSources,
+    Evidence,
+    Runner,
+    Support,
+)
 from edgetool_tensorrt.availability import availability, installed_distributions
 from edgetool_tensorrt.choice import KINDS, Kind, choose
 from edgetool_tensorrt.options import TensorRtOptions
@@ -76,6 +85,11 @@ class TensorRt(Backend[TensorRtOptions]):
                 from edgetool_tensorrt.layers import read_evidence
 
                 return read_evidence(engine)
+
+    def device_sources(self, engine: Engine) -> DeviceSources:
+        from edgetool_tensorrt.selftest import device_sources
+
+        return device_sources(engine, self.options)
 
     @property
     def _kind(self) -> Kind:

@@ -121,12 +121,13 @@ static bool judge(const struct tensor *golden, const struct tensor *found, doubl
     return is_golden;
 }
 
-/* Outputs with the names of the golden ones and nothing else; NULL without memory. */
+/* Outputs with the names and dtypes of the golden ones and nothing else; NULL without memory. */
 static struct tensor *unknown_outputs(const struct golden_case *golden)
 {
     struct tensor *outputs = calloc(golden->output_count, sizeof *outputs);
     for (size_t index = 0; outputs && index < golden->output_count; index++) {
         outputs[index].name = golden->outputs[index].name;
+        outputs[index].dtype = golden->outputs[index].dtype;
     }
     return outputs;
 }
