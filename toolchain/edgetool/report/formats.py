@@ -32,6 +32,7 @@ class Format:
 
 
 FORMATS: Mapping[str, Format] = {
+    "html": Format("edgetool.report.html", "report.html", "people, in a browser or on paper"),
     "markdown": Format("edgetool.report.markdown", "report.md", "a GitHub step summary, a merge request comment"),
     "json": Format("edgetool.report.as_json", "report.json", "programs; docs/reference/report.schema.json"),
     "junit": Format("edgetool.report.junit", "junit.xml", "Jenkins, GitLab, and most others"),
