@@ -6,7 +6,7 @@ import io
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
+from typing import Protocol
 
 from edgetool.errors import ModelError
 
@@ -15,15 +15,21 @@ _COPY = 1 << 20
 _LARGEST = 8**11 - 1  # eleven octal digits
 
 
+class Sink(Protocol):
+    """Takes bytes one after the other: a file, or what compresses or hashes on the way to one."""
+
+    def write(self, data: bytes | memoryview, /) -> object: ...
+
+
 class Ustar:
     """Writes one archive to an open file. Use as a context manager; the end of the archive is written on exit.
 
     Args:
-        file: open for writing, not necessarily seekable.
+        file: takes the archive; must be done with what it is given when `write` returns.
         created: modification time of every member, seconds since 1970.
     """
 
-    def __init__(self, file: IO[bytes], *, created: int) -> None:
+    def __init__(self, file: Sink, *, created: int) -> None:
         self._file = file
         self._created = created
         self._size = 0

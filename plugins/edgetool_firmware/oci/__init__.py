@@ -1,0 +1,1 @@
+"""What container registries hold: models as artifacts, and images that run."""
