@@ -68,7 +68,12 @@ class Mender(Exporter[MenderOptions]):
         found = _payload(bundle, context, path)
         with destination.open("xb") as file:
             write_artifact(file, header, found, created=context.created, sign=lambda data: _signature(data, signer))
-        return {"artifact_name": header.name, "provides": dict(header.provides), "path": path, "deterministic": signer.deterministic}
+        return {
+            "artifact_name": header.name,
+            "provides": dict(header.provides),
+            "path": path,
+            "deterministic": signer.deterministic,
+        }
 
     def _header(self, bundle: Bundle, path: str) -> Header:
         manifest = bundle.manifest

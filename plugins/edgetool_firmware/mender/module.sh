@@ -33,10 +33,6 @@ unfold() {
     done <"$payload/index"
 }
 
-switch() {
-    [ ! -f "$path.d/edgetool-switch" ] || sh "$path.d/edgetool-switch" "$1" "$path"
-}
-
 case $state in
 NeedsArtifactReboot)
     echo No
@@ -51,11 +47,11 @@ ArtifactInstall)
     ;;
 ArtifactCommit)
     read_path
-    switch check
+    switch check "$path"
     ;;
 ArtifactRollback)
     read_path
-    switch abandon
+    switch abandon "$path"
     ;;
 Cleanup)
     [ ! -f "$payload/path" ] || {

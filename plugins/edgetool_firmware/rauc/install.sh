@@ -8,3 +8,4 @@ tar -xf "$RAUC_IMAGE_NAME" -C "$incoming" || {
     exit 1
 }
 take_over "$path" "$incoming"
+switch check "$path" # RAUC has no step of its own in which an update is kept

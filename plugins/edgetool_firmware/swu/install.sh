@@ -5,6 +5,7 @@ if [ ! -d "$incoming" ]; then
     exit 0
 fi
 take_over "$path" "$incoming"
+switch check "$path" # SWUpdate has no step of its own in which an update is kept
 for other in "$path".d/incoming-*; do # of updates that were cut off
     rm -rf "$other"
 done

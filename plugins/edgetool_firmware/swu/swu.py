@@ -99,7 +99,11 @@ class Swu(Exporter[SwuOptions]):
             archive.add_bytes("install.sh", install)
             for index, item in enumerate(found):
                 archive.add_file(_member(index), item.path)
-        return {"path": self._path(bundle), "hardware": list(self.options.hardware), "deterministic": signer.deterministic}
+        return {
+            "path": self._path(bundle),
+            "hardware": list(self.options.hardware),
+            "deterministic": signer.deterministic,
+        }
 
     def _description(self, bundle: Bundle, found: tuple[Item, ...], install: bytes) -> Description:
         manifest = bundle.manifest
