@@ -18,8 +18,8 @@ from edgetool.signature import Signature, TensorSpec
 from edgetool_c import image
 from edgetool_c.arena import StaticSource, with_static_buffers
 from edgetool_c.boards import BOARDS
+from edgetool_c.form import lower
 from edgetool_c.generator import Objection, generate
-from edgetool_c.integers import in_integers
 from edgetool_c.names import SafeModel, with_safe_names
 from edgetool_c.options import COptions
 from edgetool_c.programs import missing, version_of
@@ -58,7 +58,7 @@ def write_engine(model: Model, directory: Path, options: COptions) -> Engine:
     """
     proto = load(model.path)
     precision = declared_precision(proto)
-    lowerings = in_integers(proto) if options.integers else ()
+    lowerings = lower(proto, options)
     safe = with_safe_names(proto)
     source = _generated(safe, options)
     _write_sources(directory, safe, model.signature, source, options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,7 @@ def objection(model: SafeModel) -> Objection | None:
     import onnx
 
     try:
-        _compiler("model_run").shape_inference_report(model.proto)
+        _compiler("any").shape_inference_report(model.proto)
     except (*_FAILURES, onnx.checker.ValidationError) as error:
         return _objection(error)
     return None
@@ -64,7 +65,9 @@ def generate(proto: onnx.ModelProto, function: str) -> str | Objection:
     return source
 
 
+@functools.lru_cache(maxsize=4)
 def _compiler(function: str) -> Any:
+    """A compiler keeps nothing of a model but reads its 169 templates once, which takes it a second."""
     load = _load()
     # 0 means: never a weights file that would be read at run time, never a buffer from the heap.
     return load.Compiler(

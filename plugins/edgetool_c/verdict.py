@@ -13,8 +13,8 @@ from edgetool.graph.element import ELEMENTS
 from edgetool.graph.walk import graphs
 from edgetool.problem import Problem
 from edgetool.signature import Signature
+from edgetool_c.form import lower
 from edgetool_c.generator import known_operators, objection
-from edgetool_c.integers import in_integers
 from edgetool_c.names import with_safe_names
 from edgetool_c.options import COptions
 
@@ -126,12 +126,13 @@ def _legalization(signature: Signature) -> Legalization | None:
 
 
 def _objections(proto: onnx.ModelProto, options: COptions) -> Iterator[tuple[str | None, Problem]]:
-    if options.integers:
-        in_integers(proto)
+    own = {node_label(node, index) for graph in graphs(proto.graph) for index, node in enumerate(graph.node)}
+    lower(proto, options)
     safe = with_safe_names(proto)
     found = objection(safe)
     if found is not None:
         label = safe.labels.get(found.node) if found.node else None
+        label = label if label in own else None
         yield label, Problem(f"the C generator refuses: {found.reason}", (label,) if label else (), _FIX)
 
 
