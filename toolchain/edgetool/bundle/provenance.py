@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetool.artifact import JsonValue
@@ -23,10 +22,8 @@ from edgetool.errors import IntegrityError
 
 if TYPE_CHECKING:
     from edgetool.bundle.read import Bundle
-    from edgetool.trust.signer import Signer
 
 PROVENANCE = "provenance.json"
-SIGNED_SUFFIX = ".provenance.intoto.json"
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
@@ -88,21 +85,6 @@ def read_statement(bundle: Bundle) -> Mapping[str, Any] | None:
         ) from error
     statement: Mapping[str, Any] = found
     return statement
-
-
-def signed_provenance(bundle: Bundle, signer: Signer) -> bytes | None:
-    """The bundle's statement in a DSSE envelope, signed; None where the bundle has none."""
-    from edgetool.trust.dsse import envelope
-
-    path = bundle.path / PROVENANCE
-    if not path.is_file():
-        return None
-    return (json.dumps(envelope(PAYLOAD_TYPE, path.read_bytes(), signer), indent=2) + "\n").encode()
-
-
-def signed_path(bundle: Path) -> Path:
-    """Where the signed statement lies: beside the bundle."""
-    return bundle.with_name(bundle.name + SIGNED_SUFFIX)
 
 
 def _asked_for(manifest: Manifest, origin: Origin) -> dict[str, JsonValue]:

@@ -13,6 +13,7 @@ from edgetool.cli.build import build
 from edgetool.cli.cache import cache
 from edgetool.cli.check import check
 from edgetool.cli.convert import compress, convert
+from edgetool.cli.diff import diff
 from edgetool.cli.doctor import doctor
 from edgetool.cli.explain import explain
 from edgetool.cli.init import init
@@ -64,6 +65,7 @@ app.command("bench", rich_help_panel=_BUNDLES)(bench)
 app.command("report", rich_help_panel=_BUNDLES)(report)
 app.command("sign", rich_help_panel=_BUNDLES)(sign)
 app.command("verify", rich_help_panel=_BUNDLES)(verify)
+app.command("diff", rich_help_panel=_BUNDLES)(diff)
 app.command("reproduce", rich_help_panel=_BUNDLES)(reproduce)
 app.command("package", rich_help_panel=_BUNDLES)(package)
 app.command("archive", rich_help_panel=_BUNDLES)(archive)

@@ -33,6 +33,7 @@ def sign(
     The signature is a file of the OpenSSF model-signing format. It goes beside the bundle, and packages carry it along.
     The password of an encrypted key is taken from EDGETOOL_KEY_PASSWORD, the PIN of a token from EDGETOOL_PIN.
     """
+    from edgetool.trust.attestation import attest
     from edgetool.trust.keys import exposure, load_signer
     from edgetool.trust.signing import sign_bundle
 
@@ -41,9 +42,11 @@ def sign(
         output.talk(f"warning: {exposed}")
     signer = load_signer(key, certificate=certificate)
     done = sign_bundle(bundle, signer, destination=output_path)
+    provenance = attest(bundle, signer, folder=done.path.parent)
     output.result(
         {
             "signature": str(done.path),
+            "provenance": str(provenance) if provenance else None,
             "content_digest": done.content_digest,
             "key": done.key,
             "certified": done.certified,

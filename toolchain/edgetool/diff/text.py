@@ -1,0 +1,59 @@
+"""A difference for a terminal: what matters first, then tables of what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from edgetool.cli.table import table
+from edgetool.diff.rows import BundleDifference, Change, Row
+
+MARKS: Mapping[Change, str] = {
+    "breaking": "BREAKS",
+    "worse": "worse",
+    "better": "better",
+    "changed": "changed",
+    "noise": "noise",
+    "same": "same",
+}
+
+_COUNTED: Mapping[Change, str] = {
+    "breaking": "break callers",
+    "worse": "worse",
+    "better": "better",
+    "changed": "changed otherwise",
+}
+
+
+def difference_text(found: BundleDifference) -> str:
+    """Several lines."""
+    return "\n".join(_lines(found))
+
+
+def headline(found: BundleDifference) -> str:
+    """One sentence: how much of what changed is better, worse, or breaks callers."""
+    if found.equal:
+        return "the bundles are equal: every byte but the measurements"
+    counts = {change: len(list(found.rows(change))) for change in _COUNTED}
+    parts = [f"{counts[change]} {text}" for change, text in _COUNTED.items() if counts[change]]
+    return ", ".join(parts) or "nothing that is recorded differs; see edgetool reproduce for the bytes"
+
+
+def _lines(found: BundleDifference) -> Iterator[str]:
+    yield f"old  {found.old}"
+    yield f"new  {found.new}"
+    for warning in found.warnings:
+        yield f"warning: {warning}"
+    yield headline(found)
+    for section in found.sections:
+        if rows := section.shown:
+            yield ""
+            yield section.title
+            yield table([_cells(row) for row in rows])
+    if unchanged := [section.title for section in found.sections if not section.shown]:
+        yield ""
+        yield f"unchanged: {', '.join(unchanged)}"
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    values = row.new if row.old == row.new or (row.old == "-" and not row.moved) else f"{row.old} → {row.new}"
+    return (f"  {MARKS[row.change]}", row.name, values, row.note)
