@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from edgetool.qdq.index import GraphIndex
 from edgetool.runner import Feeds
+from edgetool_passes.pruning.ending import ending_of
 from edgetool_passes.pruning.layer import Layer
 from edgetool_passes.pruning.observation import Observation, Tap
 from edgetool_passes.pruning.rows import input_rows
@@ -23,7 +25,7 @@ _MEMORY = 1 << 29  # bytes of moments to collect in one run over the samples
 
 
 class Moments:
-    """Of the rows that a layer multiplies.
+    """Of the rows that a layer multiplies, and of what its result becomes.
 
     Attributes:
         count: rows seen.
@@ -40,9 +42,12 @@ class Moments:
         self._sum: Array = np.zeros((layer.groups, width))
         self._products: Array = np.zeros((layer.groups, width, width))
         self._squared_means = 0.0
+        self._results = 0
+        self._result_sum: Array = np.zeros(())
+        self._result_squares: Array = np.zeros(())
 
-    def see(self, data: Array) -> None:
-        """Take in one value of the layer's first input."""
+    def see(self, data: Array, result: Array) -> None:
+        """Take in one value of the layer's first input, and of where its result ends."""
         import numpy as np
 
         rows = input_rows(self.layer, data)
@@ -52,6 +57,18 @@ class Moments:
             self._squared_means += float(np.square(own.mean(axis=1, dtype=np.float64)).sum())
         self._sum += rows.sum(axis=1, dtype=np.float64)
         self._products += rows.transpose(0, 2, 1) @ rows
+
+        axis = 1 if self.layer.node.op_type == "Conv" else result.ndim - 1
+        others = tuple(place for place in range(result.ndim) if place != axis)
+        self._results += result.size // result.shape[axis]
+        self._result_sum = self._result_sum + result.sum(axis=others, dtype=np.float64)
+        self._result_squares = self._result_squares + np.square(result).sum(axis=others, dtype=np.float64)
+
+    @property
+    def result_variance(self) -> float:
+        """Variance of what the result becomes, added up over channels; in a residual network, of the sum behind it."""
+        count = max(self._results, 1)
+        return float((self._result_squares / count - (self._result_sum / count) ** 2).sum())
 
     @property
     def independent(self) -> float:
@@ -102,14 +119,16 @@ def collect(
         layers: `observable` ones; yielded in this order.
         observation: the samples; each part takes one run.
     """
+    index = GraphIndex(model.graph)
+    ends = {layer: ending_of(index, layer.node).result for layer in layers}
     for part in _parts(layers):
         found = {layer: Moments(layer) for layer in part}
 
         def see(values: Sequence[Feeds], found: Mapping[Layer, Moments] = found) -> None:
             for layer, moments in found.items():
-                moments.see(values[0][layer.node.input[0]])
+                moments.see(values[0][layer.node.input[0]], values[0][ends[layer]])
 
-        tensors = tuple(dict.fromkeys(layer.node.input[0] for layer in part))
+        tensors = tuple(dict.fromkeys(name for layer in part for name in (layer.node.input[0], ends[layer])))
         observation.look([Tap(model, tensors)], see, purpose="samples to see which inputs matter")
         yield found
 

@@ -41,21 +41,26 @@ class Sensitivity:
         self._run(self._expected.append)
 
     def price(self, layer: Layer, moments: Moments) -> float:
-        """Relative squared error of the outputs for each unit of squared error of the layer's result."""
+        """What a unit of squared error of the layer's result costs: a share of the outputs, or of what the result becomes.
+
+        The larger share counts. Outputs alone would call late layers of classifiers unimportant on samples of few
+        classes; the layer's own surroundings alone know nothing of what is still to come.
+        """
         import numpy as np
         from onnx import numpy_helper
 
         stored = next(tensor for tensor in self._part.graph.initializer if tensor.name == layer.weight)
         before = numpy_helper.to_array(stored)
         change = before * _by_input(layer, np.random.default_rng(0).normal(0, _NOISE, before.shape[layer.inputs or 0]))
-        local = error_energy(layer, change, moments)
+        local, variance = error_energy(layer, change, moments), moments.result_variance
+        nearby = 1 / variance if variance > 0 else 0.0
         if local <= 0:
-            return 0.0
+            return nearby
         stored.CopyFrom(numpy_helper.from_array((before + change).astype(before.dtype), layer.weight))
         seen: list[Feeds] = []
         self._run(seen.append)
         stored.CopyFrom(numpy_helper.from_array(before, layer.weight))
-        return sum(self._relative_error(name, seen) for name in self._outputs) / local
+        return max(nearby, sum(self._relative_error(name, seen) for name in self._outputs) / local)
 
     def _run(self, keep: Callable[[Feeds], None]) -> None:
         def see(values: Sequence[Feeds]) -> None:
