@@ -53,6 +53,7 @@ def _score(old: Side, new: Side, *, comparable: bool) -> Iterator[Row]:
         new=_number(after["engine"]),
         change=_judged(before["engine"], after["engine"], comparable=comparable),
         note=_OTHER_DATA if not comparable else f"{step:+.4g}" if step else "",
+        values=(float(before["engine"]), float(after["engine"])),
         always=True,
     )
     if reference != "same":
@@ -77,7 +78,15 @@ def _output(name: str, old: Mapping[str, Any], new: Mapping[str, Any], *, compar
     note = ""
     if not comparable and change != "same":
         change, note = "changed", _OTHER_DATA
-    yield Row(name=f"{name}: drift from float", old=_drift(old), new=_drift(new), change=change, note=note, always=True)
+    yield Row(
+        name=f"{name}: drift from float",
+        old=_drift(old),
+        new=_drift(new),
+        change=change,
+        note=note,
+        values=(old.get("cosine"), new.get("cosine")),
+        always=True,
+    )
     for key, text in (("max_abs", "largest error"), ("top1", "agreement of the first class")):
         if old.get(key) != new.get(key):
             row = (_number(old.get(key)), _number(new.get(key)))

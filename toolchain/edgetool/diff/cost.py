@@ -8,7 +8,6 @@ from typing import Any
 from edgetool.config.units import format_bytes, format_seconds
 from edgetool.diff.rows import NONE, Change, Row
 from edgetool.diff.side import Side
-from edgetool.validate.budgets import FULL_TAIL
 
 SIZE_STEP = 0.01
 """Share by which a size may grow before that is called worse."""
@@ -49,7 +48,7 @@ def size(old: Side, new: Side) -> Iterator[Row]:
             change = "changed"  # the engine's own row has said it
         note = f"{(sums[1] - sums[0]) / sums[0]:+.1%}" if sums[0] and sums[0] != sums[1] else ""
         yield Row(name=name, old=format_bytes(sums[0]), new=format_bytes(sums[1]), change=change, note=note,
-                  always=role is not None)  # fmt: skip
+                  values=(sums[0], sums[1]), always=role is not None)  # fmt: skip
 
 
 def placement(old: Side, new: Side) -> Iterator[Row]:
@@ -80,16 +79,24 @@ def _percentile(name: str, key: str, old: Mapping[str, Any], new: Mapping[str, A
         change = "changed"
     elif change == "noise":
         note = "within noise"
-    texts = [f"{format_seconds(side[key])} ±{side['spread']:.0%}" for side in (old, new)]
-    return Row(name=name, old=texts[0], new=texts[1], change=change, note=note, always=True)
+    scatter = [f" ±{side['spread']:.0%}" if key == "p50_s" else "" for side in (old, new)]
+    texts = [format_seconds(side[key]) + more for side, more in zip((old, new), scatter, strict=True)]
+    return Row(
+        name=name,
+        old=texts[0],
+        new=texts[1],
+        change=change,
+        note=note,
+        values=(float(old[key]), float(new[key])),
+        always=True,
+    )
 
 
 def _band(key: str, side: Mapping[str, Any]) -> tuple[float, float]:
-    """What the figure may have been; from few runs a 99th percentile may be anything from the median to the slowest."""
-    value, spread = float(side[key]), float(side["spread"])
-    if key == "p99_s" and side["runs"] < FULL_TAIL:
-        return float(side["p50_s"]) * (1 - spread), float(side["longest_s"]) * (1 + spread)
-    return value * (1 - spread), value * (1 + spread)
+    """What the figure may have been. The spread is that of medians: a tail may lie anywhere from the median up."""
+    spread = float(side["spread"])
+    highest = {"p50_s": "p50_s", "p90_s": "p99_s", "p99_s": "longest_s"}[key]
+    return float(side["p50_s"]) * (1 - spread), float(side[highest]) * (1 + spread)
 
 
 def _apart(old: tuple[float, float], new: tuple[float, float]) -> Change:

@@ -37,7 +37,7 @@ def inputs(old: Side, new: Side) -> dict[str, tuple[Row, ...]]:
             found[title].append(_row(cause))
     found["passes and options"] += _lowerings(old, new)
     found["target"] += _target(old, new)
-    return {title: tuple(rows) for title, rows in found.items()}
+    return {title: tuple(dict.fromkeys(rows)) for title, rows in found.items()}
 
 
 def verdicts(old: Side, new: Side) -> Iterator[Row]:

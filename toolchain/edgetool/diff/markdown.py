@@ -25,6 +25,8 @@ def _lines(found: BundleDifference) -> Iterator[str]:
     for warning in found.warnings:
         yield ""
         yield f"> **Warning:** {_escaped(warning)}"
+    if found.equal:
+        return
     for section in found.sections:
         if section.shown:
             yield ""
@@ -36,7 +38,7 @@ def _lines(found: BundleDifference) -> Iterator[str]:
 
 def _section(section: Section) -> Iterator[str]:
     if section.title in _FOLDED:
-        yield f"<details><summary>{section.title}: {len(section.shown)} changed</summary>"
+        yield f"<details><summary>{section.title}: {sum(row.moved for row in section.rows)} changed</summary>"
         yield ""
     yield f"| {section.title} | old | new | | |"
     yield "|---|---|---|---|---|"

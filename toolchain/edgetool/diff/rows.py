@@ -17,6 +17,9 @@ FailOn: TypeAlias = Literal["regression", "signature", "any"]
 
 NONE = "-"
 
+MOST_ROWS = 12
+"""Rows of a section that people get to see; JSON has all."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -28,6 +31,7 @@ class Row:
         new: as text.
         change: from old to new.
         note: what to make of it.
+        values: both as numbers, in seconds and bytes, where it is a figure.
         always: shown to people although nothing changed.
     """
 
@@ -36,6 +40,7 @@ class Row:
     new: str
     change: Change
     note: str = ""
+    values: tuple[float | None, float | None] | None = None
     always: bool = False
 
     @property
@@ -43,7 +48,14 @@ class Row:
         return self.change not in ("same", "noise")
 
     def to_json(self) -> dict[str, JsonValue]:
-        return {"name": self.name, "old": self.old, "new": self.new, "change": self.change, "note": self.note}
+        return {
+            "name": self.name,
+            "old": self.old,
+            "new": self.new,
+            "change": self.change,
+            "note": self.note,
+            "values": list(self.values) if self.values else None,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +67,12 @@ class Section:
 
     @property
     def shown(self) -> tuple[Row, ...]:
-        return tuple(row for row in self.rows if row.moved or row.always or row.change == "noise")
-
-    @property
-    def moved(self) -> bool:
-        return any(row.moved for row in self.rows)
+        """What people get to see: not what is equal, and of a long list the beginning."""
+        rows = tuple(row for row in self.rows if row.moved or row.always or row.change == "noise")
+        if len(rows) <= MOST_ROWS:
+            return rows
+        rest = f"and {len(rows) - MOST_ROWS} more"
+        return (*rows[:MOST_ROWS], Row(name=rest, old=NONE, new=NONE, change="changed"))
 
     def to_json(self) -> dict[str, JsonValue]:
         return {"title": self.title, "rows": [row.to_json() for row in self.rows]}

@@ -17,7 +17,7 @@ MARKS: Mapping[Change, str] = {
 }
 
 _COUNTED: Mapping[Change, str] = {
-    "breaking": "break callers",
+    "breaking": "breaking",
     "worse": "worse",
     "better": "better",
     "changed": "changed otherwise",
@@ -44,6 +44,8 @@ def _lines(found: BundleDifference) -> Iterator[str]:
     for warning in found.warnings:
         yield f"warning: {warning}"
     yield headline(found)
+    if found.equal:
+        return
     for section in found.sections:
         if rows := section.shown:
             yield ""
@@ -55,5 +57,5 @@ def _lines(found: BundleDifference) -> Iterator[str]:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    values = row.new if row.old == row.new or (row.old == "-" and not row.moved) else f"{row.old} → {row.new}"
+    values = row.new if row.old == row.new else f"{row.old} → {row.new}"
     return (f"  {MARKS[row.change]}", row.name, values, row.note)
