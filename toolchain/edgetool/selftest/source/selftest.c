@@ -90,16 +90,30 @@ static bool parse_options(int count, char **arguments, struct options *options, 
     return true;
 }
 
+/* In one line, without what a terminal would obey: names come from the bundle, reasons from runtimes, in several lines. */
+static void make_plain(char *text)
+{
+    for (; *text; text++) {
+        if (*text == '\n') {
+            *text = text[1] ? ' ' : '\0';
+        } else if ((unsigned char)*text < ' ' || *text == 0x7f) {
+            *text = '?';
+        }
+    }
+}
+
 /* Of one output; false where it is not the golden one. */
 static bool judge(const struct tensor *golden, const struct tensor *found, double min_cosine, size_t number,
                   const struct options *options)
 {
     FILE *stream = stdout;
-    char wanted[512], got[512];
+    char name[256], wanted[512], got[512];
+    (void)snprintf(name, sizeof name, "%s", golden->name);
+    make_plain(name);
     if (found->dtype != golden->dtype || !same_shape(golden, found)) {
         tensor_text(golden, wanted, sizeof wanted);
         tensor_text(found, got, sizeof got);
-        (void)fprintf(stderr, "case %zu: %s: WRONG: it is %s, and should be %s\n", number, golden->name, got, wanted);
+        (void)fprintf(stderr, "case %zu: %s: WRONG: it is %s, and should be %s\n", number, name, got, wanted);
         return false;
     }
     const struct difference difference = difference_of(golden, found);
@@ -109,7 +123,7 @@ static bool judge(const struct tensor *golden, const struct tensor *found, doubl
     } else if (options->is_quiet) {
         return true;
     }
-    (void)fprintf(stream, "case %zu: %s: %s", number, golden->name, is_golden ? "" : "WRONG: ");
+    (void)fprintf(stream, "case %zu: %s: %s", number, name, is_golden ? "" : "WRONG: ");
     if (difference.strays) {
         (void)fprintf(stream, "%zu values are NaN or infinite on one side only\n", difference.strays);
     } else if (difference.integral) {
@@ -232,16 +246,6 @@ static enum outcome test(const struct bundle *bundle, const struct options *opti
     return outcome;
 }
 
-/* Runtimes explain themselves in several lines; a log wants one. */
-static void join_lines(char *text)
-{
-    for (; *text; text++) {
-        if (*text == '\n') {
-            *text = text[1] ? ' ' : '\0';
-        }
-    }
-}
-
 int main(int count, char **arguments)
 {
     struct failure failure = {"there is not enough memory"};
@@ -264,7 +268,7 @@ int main(int count, char **arguments)
     }
     bundle_free(&bundle);
     if (outcome == NOT_TESTED) {
-        join_lines(failure.text);
+        make_plain(failure.text);
         (void)fprintf(stderr, "edgetool-selftest: %s\n", failure.text);
     } else if (outcome == MISMATCH) {
         (void)fprintf(stderr, "FAILED: the outputs are not the golden ones\n");
