@@ -1,4 +1,4 @@
-"""A software token, its programs and its keys."""
+"""A bundle, a software token, and the programs that check signatures."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from edgetool.bundle.write import write_bundle
+from edgetool.trust.pyz import write_verifier
+from tests.bundle.samples import contents
+from tests.trust.signed import Verifier, by_library, by_program
 
 _LIBRARIES = (Path("/usr/lib/softhsm/libsofthsm2.so"), Path("/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"))
 
@@ -52,3 +57,32 @@ def soft_token(
 
     call(util, "--init-token", "--free", "--label", "release keys", "--pin", pin, "--so-pin", "271828")
     return SoftToken(library, pin, run)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """A small bundle in a folder of its own."""
+    return write_bundle(tmp_path / "out" / "net-1.2.0-ort.edgebundle", contents(tmp_path / "made")).path
+
+
+@pytest.fixture(scope="session")
+def pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`edgetool-verify.pyz`."""
+    path = tmp_path_factory.mktemp("pyz") / "edgetool-verify.pyz"
+    write_verifier(path)
+    return path
+
+
+def _verifier(request: pytest.FixtureRequest, pyz: Path, require_tool: Callable[[str], str]) -> Verifier:
+    if request.param == "library":
+        return by_library
+    require_tool("openssl")
+    return by_program(pyz)
+
+
+check = pytest.fixture(params=["library", "program"], name="check")(_verifier)
+"""Both programs have to come to the same verdicts."""
+check_case = pytest.fixture(params=["library", pytest.param("program", marks=pytest.mark.slow)], name="check_case")(
+    _verifier
+)
+"""The same for the many cases of one thing, which take a process each with the second program."""

@@ -24,6 +24,7 @@ MAX_DEPTH = 32
 MAX_PATH = 1024
 
 _CHUNK = 1 << 20
+_MAX_DIGITS = 30
 
 
 @dataclass(frozen=True)
@@ -291,7 +292,9 @@ def _read_json(bundle: Path, path: str) -> bytes:
 def parse_json(data: bytes) -> object:
     """Parse JSON that somebody else wrote; a key that stands twice is refused. Raises ValueError with the reason."""
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        return json.loads(
+            data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=_whole
+        )
     except RecursionError as error:
         raise ValueError("it is nested too deep") from error
     except UnicodeDecodeError as error:
@@ -305,6 +308,12 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(result) != len(pairs):
         raise ValueError("a key occurs twice in one object")
     return result
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:  # what older Pythons would take hours for
+        raise ValueError("a number is too long")
+    return int(digits)
 
 
 def _no_constant(name: str) -> object:

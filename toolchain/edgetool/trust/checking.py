@@ -119,7 +119,7 @@ def _trusted_key(envelope: Envelope, chain: Sequence[Certificate], trust: Trust,
     name = f"the certificate of {printable(own.name)[:80]!r}"
     if not own.begins <= trust.at:
         raise RefusedError(f"{name} is not valid before {_date(own.begins)}; the time is {_date(trust.at)}")
-    if not trust.at <= own.ends:
+    if not trust.at < own.ends:  # as OpenSSL has it: in the last second a certificate has expired
         raise RefusedError(f"{name} expired on {_date(own.ends)}; the time is {_date(trust.at)}")
     _check_purposes(own, chain[1:], name)
     reason = checker.distrust(envelope.certificates, trust.authorities, at=trust.at)

@@ -10,7 +10,8 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,8 +43,7 @@ class OpensslProgram:
         self.name = " ".join(done.stdout.split()[:2])
 
     def is_signed(self, data: bytes, signature: bytes, *, public_key: bytes, hash_name: HashName) -> bool:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
+        with _scratch_folder() as folder:
             (folder / "key.pem").write_bytes(pem("PUBLIC KEY", public_key))
             (folder / "signature").write_bytes(signature)
             (folder / "data").write_bytes(data)
@@ -52,8 +52,7 @@ class OpensslProgram:
         return done.returncode == 0 and done.stdout.strip() == "Verified OK"
 
     def distrust(self, chain: Sequence[bytes], authorities: Sequence[bytes], *, at: int) -> str | None:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
+        with _scratch_folder() as folder:
             (folder / "none").mkdir()
             for file, certificates in (("own", chain[:1]), ("others", chain[1:]), ("trusted", authorities)):
                 (folder / file).write_bytes(b"".join(pem("CERTIFICATE", der) for der in certificates))
@@ -87,3 +86,13 @@ class OpensslProgram:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise CheckerMissingError(f"{self._program} does not work: {error}") from error
+
+
+@contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    """A folder that is gone afterwards. Raises CheckerMissingError where none can be had."""
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            yield Path(name)
+    except OSError as error:
+        raise CheckerMissingError(f"nothing can be written to the folder for temporary files: {error}") from error

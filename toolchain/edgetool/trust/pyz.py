@@ -13,6 +13,8 @@ _MODULES = (
     "edgetool/__init__.py",
     "edgetool/bundle/__init__.py",
     "edgetool/bundle/verify.py",
+    "edgetool/cli/__init__.py",
+    "edgetool/cli/streams.py",
     "edgetool/trust/__init__.py",
     "edgetool/trust/checking.py",
     "edgetool/trust/ec_keys.py",
@@ -26,8 +28,10 @@ _MODULES = (
 _MAIN = """\
 import sys
 
+from edgetool.cli.streams import prepare_streams
 from edgetool.trust.verifier import main
 
+prepare_streams()
 sys.exit(main(on_device=True))
 """
 _SHEBANG = b"#!/usr/bin/env python3\n"

@@ -7,6 +7,7 @@ Whether an authority vouches for the certificate is for a cryptographic library 
 from __future__ import annotations
 
 import base64
+import binascii
 import calendar
 import re
 import time
@@ -32,7 +33,7 @@ class Certificate:
         der: all of it.
         name: the subject's common name, to be shown; it may hold any character.
         public_key: SubjectPublicKeyInfo, DER.
-        begins, ends: seconds since 1970, both inclusive.
+        begins, ends: seconds since 1970.
         signs: whether its key usage allows signatures; None where it has no such extension.
         purposes: object identifiers of its extended key usage; None where it has no such extension.
     """
@@ -77,7 +78,10 @@ def read_certificate(der: bytes) -> Certificate:
 def pem_blocks(pem: bytes) -> Iterator[tuple[str, bytes]]:
     """Kind and DER of each block of a PEM text. Raises ValueError for one that is damaged."""
     for kind, body in _BLOCK.findall(pem):
-        yield kind.decode(), base64.b64decode(b"".join(body.split()), validate=True)
+        try:
+            yield kind.decode(), base64.b64decode(b"".join(body.split()), validate=True)
+        except binascii.Error:
+            raise ValueError(f"its {kind.decode().lower()} is damaged") from None
 
 
 def pem(kind: str, der: bytes) -> bytes:
@@ -95,7 +99,7 @@ def _split(data: bytes) -> tuple[int, bytes, bytes]:
     if length & 0x80:
         start += length & 0x7F
         length = int.from_bytes(data[2:start], "big")
-        if not 3 <= start <= 6 or data[2] == 0 or length < 0x80:
+        if not 3 <= start <= min(6, len(data)) or data[2] == 0 or length < 0x80:
             raise ValueError("it has a length that is not DER")
     if len(data) < start + length:
         raise ValueError("it ends in the middle of an element")
