@@ -14,7 +14,7 @@ EUPL-1.1 EUPL-1.2 GPL-2.0-only GPL-2.0-or-later GPL-3.0-only GPL-3.0-or-later IS
 LGPL-3.0-only LGPL-3.0-or-later MIT MIT-0 MPL-2.0 MS-PL NCSA ODbL-1.0 OSL-3.0 PostgreSQL Python-2.0 Unlicense
 UPL-1.0 WTFPL Zlib
 """
-_KNOWN = frozenset(_USUAL.split())
+KNOWN = frozenset(_USUAL.split())
 """What models and data usually come under; a rarer identifier is written as a name, which is valid, too."""
 
 _WORD = re.compile(r"[A-Za-z0-9.+-]+|[()]|\S")
@@ -26,9 +26,9 @@ def licences(text: str | None) -> list[JsonValue]:
     if not text or not text.strip():
         return []
     text = text.strip()
-    if text in _KNOWN:
+    if text in KNOWN:
         return [{"license": {"id": text, "acknowledgement": "declared"}}]
     words = _WORD.findall(text)
-    if len(words) > 1 and all(word in _OPERATORS or word in _KNOWN for word in words):
+    if len(words) > 1 and all(word in _OPERATORS or word in KNOWN for word in words):
         return [{"expression": text, "acknowledgement": "declared"}]
     return [{"license": {"name": text, "acknowledgement": "declared"}}]
