@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.compression.accuracy import Interval, Outputs, Task, lost, mean
 from benchmarks.compression.findings import Check, Finding
-from benchmarks.compression.peers import Infer, Peer, make, open_onnx_file
+from benchmarks.compression.peers import Infer, Peer, make, open_onnx_file, row_by_row
 from benchmarks.compression.project import Built, Entry, archive, build, float_model, write_project
 from benchmarks.timing import Ratio
 from edgetool.runner import Feeds
@@ -48,7 +48,7 @@ class Contest:
         entries: recipes, and what is wanted of each.
         peers: other tools, for comparison.
         timed: the feeds that speed is measured on, out of those of the evaluation.
-        faster_than_peer: a peer that entries with a wanted speed are printed beside.
+        one_row: NNCF's engines are compiled for the shapes of `timed`, as entries that fix theirs are.
     """
 
     example: Callable[[], Path]
@@ -56,6 +56,7 @@ class Contest:
     entries: tuple[tuple[Entry, Wanted], ...]
     timed: Callable[[Sequence[Feeds]], Feeds]
     peers: tuple[Peer, ...] = ()
+    one_row: bool = False
 
 
 @dataclass
@@ -87,19 +88,21 @@ def contest(plan: Contest, folder: Path) -> list[Finding]:
         else:
             engines.append(_opened(entry, made, wanted))
     samples = list(task.data.calibration()) if plan.peers else []
+    feeds, labels = task.samples()
+    timed = plan.timed(feeds)
+    fixed = {name: values.shape for name, values in timed.items()} if plan.one_row else None
     for peer in plan.peers:
         try:
-            infer, size = make(peer, onnx, samples, folder)
+            infer, size = make(peer, onnx, samples, folder, fixed=fixed)
         except (RuntimeError, ValueError, OSError) as error:
             failures.append(Finding(f"peer {peer}", failure=str(error), data={"peer": True}))
             continue
         engines.append(_Engine(f"peer {peer}", infer, size))
-    feeds, labels = task.samples()
     extra = list(task.extra()) if task.extra else []
     for engine in engines:
         engine.outputs = [_copied(engine.infer(feed)) for feed in feeds]
         engine.extra = [_copied(engine.infer(feed)) for feed in extra]
-    times = _take_turns(engines, plan.timed(feeds))
+    times = _take_turns(engines, timed)
     return [*(_finding(engine, base, task, labels, times) for engine in engines), *failures]
 
 
@@ -109,7 +112,9 @@ def _opened(entry: Entry, made: Built, wanted: Wanted) -> _Engine:
 
     assert made.bundle is not None  # the caller asked
     file = bundled_engine(*open_runnable(made.bundle), threads=1)
-    infer = file.plugin().open(file.engine(), file.context()).infer
+    runner = file.plugin().open(file.engine(), file.context())
+    takes_one = all(spec.shape[:1] == (1,) for spec in runner.signature.inputs)
+    infer = row_by_row(runner.infer) if takes_one else runner.infer
     return _Engine(str(entry), infer, made.engine_bytes, archive(made.bundle), made.facts, wanted)
 
 

@@ -23,6 +23,11 @@ SIMPLIFY = '{ use = "simplify" }'
 INT8 = '{ use = "quantize-static" }'
 ATTENTION = '{ use = "quantize-static", attention_scores = true, attention_values = true }'
 EQUALIZED = '{ use = "quantize-static", equalization = 0.5, pools = true }'
+ONE_PHOTO = '{ use = "specialize", dims = { batch = 1 } }'
+FLOAT_STEM = (
+    '{ use = "quantize-static", equalization = 0.5, pools = true, exclude = ["node_Conv_805", "node_Conv_807"] }'
+)
+"""The first two convolutions stay float: few channels, where ONNX Runtime's int8 kernels gain nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ def _first(feeds: Sequence[Feeds]) -> Feeds:
 
 
 def _first_row(feeds: Sequence[Feeds]) -> Feeds:
-    return {name: values[:1] for name, values in feeds[0].items()}
+    return {name: np.ascontiguousarray(values[:1]) for name, values in feeds[0].items()}
 
 
 def _tokens(feeds: Sequence[Feeds], *, count: int = 128) -> Feeds:
@@ -73,7 +78,7 @@ def _tokens(feeds: Sequence[Feeds], *, count: int = 128) -> Feeds:
     return {name: np.ascontiguousarray(values[:1, :count]) for name, values in long.items()}
 
 
-def _photos(name: str, *entries: tuple[Entry, Wanted]) -> Callable[[Path], Sequence[Finding]]:
+def _photos(name: str, *entries: tuple[Entry, Wanted], one_row: bool = False) -> Callable[[Path], Sequence[Finding]]:
     peers: tuple[Peer, ...] = ("ort-per-tensor", "ort-per-channel", "nncf")
     plan = Contest(
         example=partial(_example, name),
@@ -81,6 +86,7 @@ def _photos(name: str, *entries: tuple[Entry, Wanted]) -> Callable[[Path], Seque
         entries=entries,
         timed=_first_row,
         peers=peers,
+        one_row=one_row,
     )
     return partial(contest, plan)
 
@@ -167,12 +173,13 @@ ROWS = (
     ),
     Row(
         "mobilenet",
-        "MobileNetV2; top-1 on 200 views of 20 photos, agreement also on 100 crops",
+        "MobileNetV2; top-1 on 200 views of 20 photos, agreement also on 100 crops; OpenVINO's engines for one photo",
         "int8, at most 0.02 lost; OpenVINO >= 2.3 x float ONNX Runtime",
         _photos(
             "mobilenetv2",
-            (Entry("ort", (SIMPLIFY, EQUALIZED)), Wanted(lost=0.02)),
-            (Entry("ov", (SIMPLIFY, EQUALIZED), "openvino"), Wanted(lost=0.02, faster=2.3)),
+            (Entry("ort", (SIMPLIFY, FLOAT_STEM)), Wanted(lost=0.02)),
+            (Entry("ov", (SIMPLIFY, EQUALIZED, ONE_PHOTO), "openvino"), Wanted(lost=0.02, faster=2.3)),
+            one_row=True,
         ),
     ),
     Row(
