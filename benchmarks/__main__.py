@@ -23,6 +23,7 @@ TOPICS = (
     "rtx_networks",
     "weights",
     "archive",
+    "verify",
     "compression",
     "memory",
 )
