@@ -22,8 +22,8 @@ from edgetool.cli.options import flag
 from edgetool.cli.package import package
 from edgetool.cli.plugins import plugins
 from edgetool.cli.reduce import reduce
-from edgetool.cli.reproduce import reproduce
 from edgetool.cli.report import report
+from edgetool.cli.reproduce import reproduce
 from edgetool.cli.sign import sign
 from edgetool.cli.targets import targets
 from edgetool.cli.tune import tune

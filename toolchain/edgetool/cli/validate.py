@@ -1,107 +1,205 @@
-"""`edgetool validate`: the self-test that a bundle carries, on this machine."""
+"""`edgetool validate`: bundles by their self-test, or every model on every target as a matrix."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgetool.cli.bundled import TIMEOUT, BundlePath, open_runnable, run_task
-from edgetool.cli.options import Json, Quiet
+from edgetool.cli.options import Allow, Json, LatencyTime, Quiet, Set, Targets, flag
 from edgetool.cli.output import Output
-from edgetool.errors import BudgetError, UnprovenError
+from edgetool.errors import ConfigError, EdgetoolError
 
 if TYPE_CHECKING:
-    from edgetool.validate.difference import Difference
-    from edgetool.validate.latency import Timing
+    from edgetool.report.document import Report, Summary
 
+Bundles = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="BUNDLE", help="Folders NAME.edgebundle; without any, models are built and validated."),
+]
 On = Annotated[
     str | None,
     typer.Option("--on", metavar="HOST", help="Run it on a device: NAME, USER@NAME or ssh://USER@NAME:PORT."),
 ]
+Files = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--file", "-f", metavar="PATH", help="Targets file, one a model; repeatable. targets.toml if left out."
+    ),
+]
+OutputFormat = Annotated[
+    str | None,
+    typer.Option("--output-format", "-O", metavar="FORMAT", help="Write a report: see `edgetool report --help`."),
+]
+To = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="PATH", help="Where the report goes; stdout if left out."),
+]
+BaselineFile = Annotated[
+    Path | None,
+    typer.Option("--baseline", metavar="FILE.json", help="What was accepted before: only what got worse fails."),
+]
+UpdateBaseline = Annotated[bool, flag("--update-baseline", help="Accept everything as it is now.")]
+Keep = Annotated[
+    Path | None,
+    typer.Option("--keep", metavar="DIR", help="Keep the bundles in this folder; else they are thrown away."),
+]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Builds side by side.")]
+Remeasure = Annotated[bool, flag("--remeasure", help="Measure the latency again.")]
 
 
-def validate(bundle: BundlePath, on: On = None, json: Json = False, quiet: Quiet = False) -> None:
-    """Run a bundle's self-test, as a device does.
+def validate(
+    bundles: Bundles = None,
+    on: On = None,
+    file: Files = None,
+    target: Targets = None,
+    overrides: Set = None,
+    output_format: OutputFormat = None,
+    output_path: To = None,
+    baseline: BaselineFile = None,
+    update_baseline: UpdateBaseline = False,
+    keep: Keep = None,
+    jobs: Jobs = 1,
+    remeasure: Remeasure = False,
+    latency_time: LatencyTime = "0.5s",
+    allow_unverified: Allow = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run the self-test of bundles, or validate models on targets.
 
-    The engine runs on the golden inputs, and its results are compared with the golden outputs. With --on it runs
-    on a device that ssh reaches; where the bundle is a kit, the device builds the engine first.
+    With BUNDLE: the engine runs on the golden inputs, and its results are compared with the golden outputs. With --on
+    it runs on a device that ssh reaches; where the bundle is a kit, the device builds the engine first.
+
+    Without: each model of the targets files is built for each target and validated, from the cache where nothing
+    changed. One cell that fails leaves the others alone; run again after an interruption, it goes on where it was.
     """
-    import pydantic
+    from edgetool.cli.matrix import Question, run_matrix
+    from edgetool.cli.options import seconds_option
+    from edgetool.cli.report import check_format, write_report
+    from edgetool.engine.outcome import BuildOptions
+    from edgetool.report.baseline import read_baseline, write_baseline
 
-    from edgetool.bundle.golden import read_min_cosine
-    from edgetool.engine.bundled import bundled_engine
-    from edgetool.engine.trial import SelfTestTask
-    from edgetool.validate.difference import Difference
-    from edgetool.validate.latency import Timing
-    from edgetool.validate.tolerance import golden_agrees
+    output = Output(json, quiet)
+    if output_format is not None:
+        check_format(output_format)
+    if bundles:
+        _refuse_matrix_options(file=file, target=target, baseline=baseline, keep=keep, update=update_baseline)
+        _self_tests(bundles, on, output_format, output_path, output)
+        return
+    if on is not None:
+        raise ConfigError(
+            "bundle-missing", "--on runs a bundle on a device, and none is named", where="--on",
+            hint="edgetool validate BUNDLE --on HOST; `host` in [targets.NAME.builder] makes builds use a device",
+        )  # fmt: skip
+    if update_baseline and baseline is None:
+        raise ConfigError(
+            "baseline-missing", "--update-baseline writes what --baseline names, and that is missing",
+            where="--update-baseline", hint="name the file: --baseline baseline.json --update-baseline",
+        )  # fmt: skip
+    options = BuildOptions(
+        output=Path(),
+        latency_time=seconds_option(latency_time, "--latency-time"),
+        remeasure=remeasure,
+        allow_unverified=allow_unverified,
+    )
+    question = Question(tuple(file or [None]), tuple(target or ()), tuple(overrides or ()), jobs, keep, options)
+    accepted = read_baseline(baseline) if baseline is not None and not update_baseline else None
+    answer = run_matrix(question, output, baseline=accepted, where=str(baseline))
+    if update_baseline and baseline is not None:
+        write_baseline(baseline, answer.summary)
+        output.talk(f"wrote {baseline}: {len(answer.summary.reports)} builds accepted as they are")
+    if output_format is not None:
+        write_report(answer.summary, output_format, output_path, output)
+    else:
+        output.result(answer.summary.to_json(), _text(answer.summary))
+    if answer.exit_code and not update_baseline:
+        sys.exit(answer.exit_code)
 
-    opened, plugins = open_runnable(bundle)
-    engine = bundled_engine(opened, plugins, host=on)
-    result = run_task(
-        "self-test",
-        lambda log: SelfTestTask(engine, opened.path / "io", log("engine"), TIMEOUT),
-        plugins,
-        Output(json, quiet),
-        name=opened.manifest.target.name,
-    )
-    rows = pydantic.TypeAdapter(list[Difference]).validate_python(result["differences"])
-    latency = Timing(**result["latency"]) if "latency" in result else None
-    wanted = read_min_cosine(opened.path / "io")
-    failed = [row for row in rows if not golden_agrees(row, wanted)]
-    Output(json, quiet).result(
-        {
-            "bundle": str(bundle),
-            "content_digest": opened.content_digest,
-            "passed": not failed,
-            "min_cosine": wanted,
-            "outputs": [row.to_json() for row in rows],
-            "device": result["elsewhere"],
-            "stand_in": engine.stand_in,
-            "latency": latency.to_json() if latency else None,
-            "conditions": result.get("conditions"),
-        },
-        "\n".join(
-            [
-                f"{bundle}: golden outputs {'do not agree' if failed else 'agree'}"
-                + (f" on {result['elsewhere']}" if result["elsewhere"] else ""),
-                *(f"  {row.output}: {_numbers(row)}" for row in rows),
-                *_on_device(latency, result.get("conditions") or {}),
-            ]
-        ),
-    )
-    if failed:
-        raise BudgetError(
-            "self-test-failed",
-            "the engine does not give the golden outputs here: "
-            + "; ".join(f"{row.output}: {_numbers(row)}" for row in failed)
-            + f" (min_cosine {wanted})",
-            where=str(bundle),
-            hint="the runtime or the device differs from the one that the bundle was built with",
-        )
-    if engine.stand_in:
-        raise UnprovenError(
-            "proven-on-stand-in",
-            f"the golden outputs agree on {engine.stand_in}, a stand-in, which proves nothing for the real device",
-            where=str(bundle),
-            hint="run it on the device itself: edgetool validate BUNDLE --on HOST",
+
+def _refuse_matrix_options(**given: object) -> None:
+    named = [name for name, value in given.items() if value]
+    if named:
+        option = {"update": "--update-baseline"}.get(named[0], f"--{named[0]}")
+        raise ConfigError(
+            "conflicting-options",
+            f"{option} belongs to the matrix, and a bundle is named",
+            where=option,
+            hint="leave the bundle out to build and validate the models of the targets file",
         )
 
 
-def _numbers(row: Difference) -> str:
-    if row.strays:
-        return f"{row.strays} values are NaN or infinite on one side only"
-    if row.integral:
-        return f"{row.equal:.2%} of the values are equal"
-    return f"cosine {row.cosine:.6f}, gain {row.gain:.4f}, largest error {row.max_abs:.3g}"
+def _self_tests(bundles: list[Path], on: str | None, name: str | None, path: Path | None, output: Output) -> None:
+    from edgetool.cli.report import write_report
+    from edgetool.cli.self_test import self_test
+    from edgetool.report.document import Summary
+
+    if name is None and len(bundles) == 1:
+        self_test(bundles[0], output, on=on)
+        return
+    silent = Output(json=False, quiet=True)
+    reports, errors = [], []
+    for bundle in bundles:
+        report, error = _tested(bundle, on, output if name is None else silent)
+        reports.append(report)
+        if error is not None:
+            errors.append(error)
+            if name is None:
+                output.error(error)
+    if name is not None:
+        write_report(Summary(tuple(reports)), name, path, output)
+    if errors:
+        sys.exit(errors[0].exit_code)
 
 
-def _on_device(latency: Timing | None, conditions: Mapping[str, Any]) -> Iterator[str]:
-    """How fast a device elsewhere was, and in which state."""
-    from edgetool.config.units import format_seconds
+def _tested(bundle: Path, on: str | None, output: Output) -> tuple[Report, EdgetoolError | None]:
+    """The bundle's report with the self-test as one more check."""
+    import contextlib
+    import io
+    from dataclasses import replace
 
-    if latency is not None:
-        yield f"  p50 {format_seconds(latency.p50)}, p99 {format_seconds(latency.p99)} over {latency.runs} runs"
-    if conditions:
-        yield "  " + ", ".join(f"{name} {value}" for name, value in conditions.items())
+    from edgetool.bundle.read import read_bundle
+    from edgetool.cli.self_test import self_test
+    from edgetool.errors import BudgetError
+    from edgetool.report.collect import report_of
+    from edgetool.report.document import Check, Outcome
+
+    report = report_of(read_bundle(bundle))
+    failure: EdgetoolError | None = None
+    try:
+        # Whoever asks for a report wants nothing else on stdout.
+        with contextlib.redirect_stdout(io.StringIO()) if output.quiet else contextlib.nullcontext():
+            self_test(bundle, output, on=on)
+    except EdgetoolError as error:
+        failure = error
+    outcome: Outcome = "passed"
+    if failure is not None:
+        outcome = "failed" if isinstance(failure, BudgetError) else "unverified"
+    place = f" on {on}" if on else " on this machine"
+    message = failure.message if failure else f"the golden outputs agree{place}"
+    check = Check("self-test", f"self-test{place}", outcome, message, failure.hint if failure else None)
+    return replace(report, checks=(*report.checks, check)), failure
+
+
+def _text(summary: Summary) -> str:
+    """One row a cell, then what the baseline says, then how many of which."""
+    from edgetool.cli.table import table
+    from edgetool.config.units import format_bytes, format_seconds
+
+    rows = [
+        (
+            report.outcome,
+            f"{report.model} {report.version}",
+            report.target,
+            report.precision,
+            format_bytes(report.size) if report.size is not None else "",
+            format_seconds(report.latency.engine.p50) if report.latency else "",
+            report.headline,
+        )
+        for report in summary.reports
+    ]
+    counted = [f"{sum(row[0] == word for row in rows)} {word}" for word in dict.fromkeys(row[0] for row in rows)]
+    lines = [table(rows, headers=("", "model", "target", "precision", "size", "p50", "verdict")), *summary.baseline]
+    return "\n".join([*lines, f"{len(rows)} builds: {', '.join(counted)}"])

@@ -6,6 +6,7 @@ import time
 
 from edgetool.engine.assess import Attempt, assess
 from edgetool.engine.choose import choose
+from edgetool.engine.confirm import confirm
 from edgetool.engine.deliver import deliver
 from edgetool.engine.events import BuildFinished, BuildStarted, Warned
 from edgetool.engine.fallback import first_that_builds, make_engine
@@ -67,4 +68,5 @@ def _attempt(plan: BuildPlan, stepper: Stepper, plugins: Plugins, options: Build
         lambda backend, refused: make_engine(plan, backend, prepared, refused, stepper, plugins, threads=threads),
     )
     evaluation = read_evaluation(plan, prepared.reference, stepper)
-    return assess(plan, candidate, prove(plan, candidate, evaluation, stepper, options, threads=threads))
+    attempt = assess(plan, candidate, prove(plan, candidate, evaluation, stepper, options, threads=threads))
+    return confirm(attempt, stepper, options, threads=threads)

@@ -14,10 +14,10 @@ from edgetool.validate.latency import Latency
 
 SCHEMA_VERSION = 1
 
-Outcome: TypeAlias = Literal["passed", "failed", "unverified", "not-run"]
-"""`not-run` is what this machine cannot show at all, such as another processor's instructions without an emulator."""
+Outcome: TypeAlias = Literal["passed", "failed", "unverified", "known", "not-run"]
+"""`known` deviates as a baseline says; `not-run` is what this machine cannot show, for want of an emulator, say."""
 
-_WORST_FIRST: tuple[Outcome, ...] = ("failed", "unverified", "not-run", "passed")
+_WORST_FIRST: tuple[Outcome, ...] = ("failed", "unverified", "known", "not-run", "passed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +196,8 @@ class Report:
     def outcome(self) -> Outcome:
         """The worst of all checks. What this machine cannot show does not make a proven result unverified."""
         seen = {check.outcome for check in self.checks}
-        if "failed" in seen:
-            return "failed"
-        if "unverified" in seen:
-            return "unverified"
-        return "passed" if "passed" in seen else "not-run"
+        decisive: tuple[Outcome, ...] = ("failed", "unverified", "known", "passed")
+        return next((outcome for outcome in decisive if outcome in seen), "not-run")
 
     @property
     def headline(self) -> str:

@@ -9,7 +9,7 @@ from edgetool.report.document import Check, Outcome, Report, Summary
 SHOWN = 10
 """Annotations of one kind; the last says what was left out, where there is more."""
 
-_COMMANDS: dict[Outcome, str] = {"failed": "error", "unverified": "warning", "not-run": "notice"}
+_COMMANDS: dict[Outcome, str] = {"failed": "error", "unverified": "warning", "known": "notice", "not-run": "notice"}
 
 
 def render(summary: Summary) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from edgetool.report.document import Check, Outcome, Report, Summary
 from edgetool.report.identity import fingerprint
 
-_SEVERITIES: dict[Outcome, str] = {"failed": "critical", "unverified": "minor", "not-run": "info"}
+_SEVERITIES: dict[Outcome, str] = {"failed": "critical", "unverified": "minor", "known": "info", "not-run": "info"}
 
 
 def render(summary: Summary) -> str:

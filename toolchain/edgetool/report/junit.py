@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from edgetool.report.document import Check, Report, Summary
 
 _IMPOSSIBLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_SKIPPED = {"unverified": "UNVERIFIED", "not-run": "NOT RUN"}
+_SKIPPED = {"unverified": "UNVERIFIED", "known": "KNOWN", "not-run": "NOT RUN"}
 
 
 def render(summary: Summary) -> str:

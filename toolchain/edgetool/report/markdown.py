@@ -12,7 +12,7 @@ from edgetool.validate.budgets import Verdict, format_quantity
 MOST_BYTES = 900 << 10
 """A step summary that is larger than 1024 KiB is dropped as a whole."""
 
-_MARKS: dict[Outcome, str] = {"passed": "✅", "failed": "❌", "unverified": "⚠️", "not-run": "⏭️"}
+_MARKS: dict[Outcome, str] = {"passed": "✅", "failed": "❌", "unverified": "⚠️", "known": "🔁", "not-run": "⏭️"}
 
 
 def render(summary: Summary) -> str:

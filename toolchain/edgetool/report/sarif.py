@@ -11,7 +11,7 @@ from edgetool.report.document import Check, Outcome, Report, Summary
 from edgetool.report.identity import fingerprint
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-_LEVELS: dict[Outcome, str] = {"failed": "error", "unverified": "warning", "not-run": "note"}
+_LEVELS: dict[Outcome, str] = {"failed": "error", "unverified": "warning", "known": "note", "not-run": "note"}
 
 MOST_RESULTS = 5000
 """GitHub takes no more of one run."""
@@ -62,5 +62,6 @@ def _result(report: Report, check: Check) -> dict[str, Any]:
         "level": _LEVELS[check.outcome],
         "message": {"text": f"{report.title}: {check.title}: {check.message}.{helps}"},
         "locations": [place],
+        **({"baselineState": "unchanged"} if check.outcome == "known" else {}),
         "partialFingerprints": {"edgetool/v1": fingerprint(report, check)},
     }

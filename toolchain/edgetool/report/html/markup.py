@@ -7,8 +7,14 @@ from collections.abc import Iterable, Sequence
 
 from edgetool.report.document import Outcome
 
-MARKS: dict[Outcome, str] = {"passed": "✓", "failed": "✗", "unverified": "?", "not-run": "–"}
-WORDS: dict[Outcome, str] = {"passed": "passed", "failed": "failed", "unverified": "unverified", "not-run": "not run"}
+MARKS: dict[Outcome, str] = {"passed": "✓", "failed": "✗", "unverified": "?", "known": "=", "not-run": "–"}
+WORDS: dict[Outcome, str] = {
+    "passed": "passed",
+    "failed": "failed",
+    "unverified": "unverified",
+    "known": "known deviation",
+    "not-run": "not run",
+}
 
 MOST_ROWS = 200
 """Rows of one table; a page must stay light enough for a phone."""

@@ -20,7 +20,7 @@ article { border: 1px solid var(--line); border-radius: 8px; padding: 1rem; marg
 .badge { display: inline-block; border: 1.5px solid currentColor; border-radius: 999px; padding: 0 0.6rem;
   font-weight: 600; font-size: 0.85rem; white-space: nowrap; }
 .badge.passed { color: var(--passed); } .badge.failed { color: var(--failed); }
-.badge.unverified { color: var(--unverified); } .badge.not-run { color: var(--not-run); }
+.badge.unverified { color: var(--unverified); } .badge.known, .badge.not-run { color: var(--not-run); }
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); gap: 0.5rem; margin: 0.75rem 0; }
 dl div { background: var(--panel); border-radius: 6px; padding: 0.4rem 0.6rem; min-width: 0; }
 dt { color: var(--soft); font-size: 0.8rem; } dd { margin: 0; overflow-wrap: anywhere; }

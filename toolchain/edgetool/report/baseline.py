@@ -1,0 +1,216 @@
+"""What was accepted before: known deviations do not fail again, and what got worse since fails.
+
+A baseline is a file in the repository. It holds every check's outcome and the figures that may not get worse, by model
+and target. Times are not among them: the speed-up over the float reference on the same machine is, because it can be
+compared between machines, roughly.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+
+from edgetool.config.units import format_bytes
+from edgetool.disk import replace_file
+from edgetool.errors import ConfigError
+from edgetool.report.document import Check, Outcome, Report, Summary
+
+SCHEMA_VERSION = 1
+
+SPEED = "speed"
+"""The figure that a busy machine can spoil."""
+
+SCORE_SLACK = 0.005
+"""Absolute: half a point of the metric; kernels of another processor may turn a sample or two."""
+
+SIZE_SLACK = 0.01
+"""Relative."""
+
+SPEED_SLACK = 0.10
+"""Relative, beside the spreads of both measurements."""
+
+
+class Figures(pydantic.BaseModel):
+    """What may not get worse; None where it was not measured."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    metric: str | None = None
+    score: float | None = None
+    cosine: float | None = None
+    size: int | None = None
+    speedup: float | None = None
+    speedup_spread: float | None = None
+
+
+class Cell(pydantic.BaseModel):
+    """One model on one target."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    checks: dict[str, Outcome]
+    figures: Figures
+
+
+class Baseline(pydantic.BaseModel):
+    """The whole file; cells by `MODEL/TARGET`."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    cells: dict[str, Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fall:
+    """A figure that got worse than the slack allows."""
+
+    name: str
+    message: str
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Raises ConfigError where there is none, or it is one of another schema."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            "baseline-not-found",
+            f"the baseline cannot be read: {error.strerror or error}",
+            where=str(path),
+            hint="write the first one with --update-baseline",
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise _invalid(path, f"it is not JSON: {str(error)[:100]}") from error
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version != SCHEMA_VERSION:
+        raise _invalid(path, f"its schema_version is {version!r:.20}, this edgetool knows {SCHEMA_VERSION}")
+    try:
+        return Baseline.model_validate(document)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise _invalid(path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _invalid(path: Path, reason: str) -> ConfigError:
+    return ConfigError(
+        "baseline-invalid",
+        f"this is no baseline: {reason}",
+        where=str(path),
+        hint="write it again with --update-baseline, and look at the difference before you commit it",
+    )
+
+
+def write_baseline(path: Path, summary: Summary) -> None:
+    """Accept everything as it is now; cells of other models and targets stay. Sorted, so that a review sees changes.
+
+    Raises:
+        ConfigError: what is there is no baseline.
+        HostError: disk full, permission denied.
+    """
+    cells = dict(read_baseline(path).cells) if path.is_file() else {}
+    cells |= {
+        _name(report): Cell(checks={check.id: check.outcome for check in report.checks}, figures=_figures(report))
+        for report in summary.reports
+    }
+    document = Baseline(cells=cells).model_dump(mode="json", exclude_none=True)
+    replace_file(path, (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode())
+
+
+def against(summary: Summary, baseline: Baseline, *, where: str) -> Summary:
+    """The same reports, judged by the baseline.
+
+    A check that failed or was unverified there, too, becomes `known`. A figure that got worse beyond its slack becomes
+    a failed check of its own, whatever the budgets say.
+
+    Raises:
+        ConfigError: the baseline knows none of the models and targets: it belongs to something else.
+    """
+    names = {_name(report) for report in summary.reports}
+    if names and baseline.cells and not names & baseline.cells.keys():
+        raise ConfigError(
+            "baseline-of-others",
+            f"the baseline knows {', '.join(sorted(baseline.cells)[:5])}, but not {', '.join(sorted(names)[:5])}",
+            where=where,
+            hint="name the baseline of this project, or write one with --update-baseline",
+        )
+    judged = [_judged(report, baseline.cells.get(_name(report))) for report in summary.reports]
+    gone = [f"{name}: in the baseline, but not validated now" for name in sorted(baseline.cells.keys() - names)]
+    lines = [line for _, lines in judged for line in lines]
+    return Summary(tuple(report for report, _ in judged), (*lines, *gone))
+
+
+def slower_than_accepted(report: Report) -> bool:
+    """Whether a report of `against` says that the speed fell: to be measured once more before anybody believes it."""
+    return any(check.id == f"baseline/{SPEED}" for check in report.checks)
+
+
+def _judged(report: Report, cell: Cell | None) -> tuple[Report, list[str]]:
+    name = _name(report)
+    if cell is None:
+        return report, [f"{name}: new, judged by its budgets alone"]
+    lines, checks = [], []
+    for check in report.checks:
+        before = cell.checks.get(check.id)
+        if check.outcome in ("failed", "unverified") and _no_better(before, check.outcome):
+            checks.append(replace(check, outcome="known"))
+            lines.append(f"{name}: known deviation: {check.title}: {check.message}")
+            continue
+        checks.append(check)
+        if check.outcome == "failed" and before is not None:
+            lines.append(f"{name}: regression: {check.title} was {before}: {check.message}")
+        elif check.outcome == "passed" and before in ("failed", "unverified", "known"):
+            lines.append(f"{name}: better: {check.title} was {before} and passes; accept it with --update-baseline")
+    for fall in _falls(cell.figures, _figures(report)):
+        checks.append(Check(f"baseline/{fall.name}", f"{fall.name} against the baseline", "failed", fall.message))
+        lines.append(f"{name}: regression: {fall.message}")
+    return replace(report, checks=tuple(checks)), lines
+
+
+def _no_better(before: Outcome | None, now: Outcome) -> bool:
+    """Whether the baseline says the same or something worse; `known` there was accepted once already."""
+    return before in ("failed", "known") or (before == "unverified" and now == "unverified")
+
+
+def _falls(before: Figures, now: Figures) -> Iterator[_Fall]:
+    if before.metric == now.metric and before.score is not None and now.score is not None:
+        lost = before.score - now.score
+        if lost > SCORE_SLACK:
+            yield _Fall("accuracy", f"{now.metric} fell from {before.score:.4g} to {now.score:.4g}")
+    if before.cosine is not None and now.cosine is not None and (1 - now.cosine) > 2 * (1 - before.cosine) + 1e-4:
+        yield _Fall("drift", f"the smallest cosine of an output fell from {before.cosine:.6f} to {now.cosine:.6f}")
+    if before.size and now.size and now.size > before.size * (1 + SIZE_SLACK):
+        yield _Fall("size", f"the engine grew from {format_bytes(before.size)} to {format_bytes(now.size)}")
+    if before.speedup and now.speedup:
+        noise = (before.speedup_spread or 0) + (now.speedup_spread or 0)
+        if now.speedup < before.speedup * (1 - SPEED_SLACK - noise):
+            yield _Fall(
+                "speed",
+                f"{before.speedup:.2f} times the float reference's speed became {now.speedup:.2f} (±{noise:.0%})",
+            )
+
+
+def _figures(report: Report) -> Figures:
+    comparison, latency = report.comparison, report.latency
+    score = comparison.score if comparison else None
+    return Figures(
+        metric=score.metric if score else None,
+        score=_plain(score.engine) if score else None,
+        cosine=_plain(comparison.cosine) if comparison and comparison.cosine is not None else None,
+        size=report.size,
+        speedup=_plain(latency.speedup) if latency and latency.speedup else None,
+        speedup_spread=_plain(latency.speedup_spread) if latency and latency.speedup_spread else None,
+    )
+
+
+def _plain(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _name(report: Report) -> str:
+    return f"{report.model}/{report.target}"
