@@ -90,9 +90,7 @@ def overlay(buffers: Sequence[Buffer]) -> dict[str, int]:
     placed: list[Buffer] = []
     for row in sorted(buffers, key=lambda row: (-row.size, row.first, row.name)):
         rivals = sorted(
-            (places[other.name], other.size)
-            for other in placed
-            if other.first <= row.last and row.first <= other.last
+            (places[other.name], other.size) for other in placed if other.first <= row.last and row.first <= other.last
         )
         offset = 0
         for place, size in rivals:

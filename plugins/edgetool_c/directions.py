@@ -96,4 +96,3 @@ def _wishes(node: onnx.NodeProto, direction: int) -> tuple[str, str]:
 def _copy_attributes(source: onnx.NodeProto, made: onnx.NodeProto) -> None:
     kept: list[Any] = [entry for entry in source.attribute if entry.name != "direction"]
     made.attribute.extend(kept)
-

@@ -156,7 +156,9 @@ def _kind(row: _Tensor) -> str:
 
 
 def _golden(inputs: list[_Tensor], outputs: list[_Tensor]) -> str:
-    lines = ["/* The golden tensors as bytes of the image; the assembler finds them in the folder that -Wa,-I names. */"]
+    lines = [
+        "/* The golden tensors as bytes of the image; the assembler finds them in the folder that -Wa,-I names. */"
+    ]
     lines.append("    .section .rodata")
     for kind, tensors in (("input", inputs), ("output", outputs)):
         for index, row in enumerate(tensors):

@@ -113,9 +113,7 @@ def _emulate(image: Path, machine: str, folder: Path, log: int) -> tuple[subproc
     """Semihosting opens files of the folder that the emulator works in; these two are pipes."""
     emulator = shutil.which(EMULATOR)
     if emulator is None:
-        raise DeviceError(
-            "emulator-missing", f"{EMULATOR} is not installed", where=machine, hint=how_to_get(EMULATOR)
-        )
+        raise DeviceError("emulator-missing", f"{EMULATOR} is not installed", where=machine, hint=how_to_get(EMULATOR))
     ends = []
     for name in ("requests", "answers"):
         os.mkfifo(folder / name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetool.artifact import Engine
 from edgetool.backends.feeds import checked_feeds
-from edgetool.errors import ConfigError, IntegrityError
+from edgetool.errors import ConfigError, DeviceError, IntegrityError
 from edgetool.runner import Feeds, Runner
 from edgetool.signature import Signature
 from edgetool_c.image import link
@@ -74,7 +74,11 @@ class ImageRunner(Runner):
         shapes = {spec.name: [int(str(dim)) for dim in spec.shape] for spec in self.signature.outputs}
         dtypes = {spec.name: np.dtype(spec.dtype) for spec in self.signature.outputs}
         sizes = {name: dtypes[name].itemsize * int(np.prod(shape)) for name, shape in shapes.items()}
-        answer = self._process.exchange(request, sum(sizes.values()) + _STACK_BYTES)
+        try:
+            answer = self._process.exchange(request, sum(sizes.values()) + _STACK_BYTES)
+        except DeviceError:
+            self.close()
+            raise
         self._stack = int.from_bytes(answer[-_STACK_BYTES:], "little")
         outputs, start = {}, 0
         for name, size in sizes.items():

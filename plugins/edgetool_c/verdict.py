@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import TYPE_CHECKING
 
 from edgetool.artifact import Facts, Model
@@ -33,29 +33,40 @@ _STANDARD = ("", "ai.onnx")
 def verdict(model: Model, options: COptions, facts: Facts) -> Support:
     """Which nodes become C, and why others do not."""
     proto = load(model.path)
+    nodes = tuple(_labelled(proto))
+    signature = model.signature
     reasons = dict(_refused(proto))
-    problems = [
-        Problem(reason, tuple(label for label, why in reasons.items() if why == reason), _FIX)
-        for reason in dict.fromkeys(reasons.values())
-    ]
-    problems += _signature_problems(model.signature)
-    problems += _size_problems(proto, options, facts)
-    legalize = _legalization(model.signature)
-    if not problems and (model.signature.symbols or _has_dynamic_output(model.signature)):
-        problems.append(_dynamic(model.signature))
-    elif not problems:
-        for label, problem in _objections(proto, options):
-            problems.append(problem)
-            if label is not None:
-                reasons[label] = problem.reason
-        legalize = None
-    else:
-        legalize = None
-    nobody = problems[0].reason if problems and not reasons else None
-    return Support(tuple(_rows(proto, reasons, nobody)), "C", tuple(problems), legalize)
+    problems = [*_by_reason(reasons), *_signature_problems(signature), *_size_problems(proto, options, facts)]
+    legalize = None
+    if not problems and _is_dynamic(signature):
+        problems, legalize = [_dynamic(signature)], _legalization(signature)
+    elif not problems and (found := _asked(proto, options, {label for label, _ in nodes})) is not None:
+        problems = [found]
+        reasons = dict.fromkeys(found.nodes, found.reason)
+    # What is against the model as a whole keeps every node from becoming C.
+    whole = next((problem.reason for problem in problems if not problem.nodes), None)
+    rows = tuple(Placement(*node, *_place(reasons.get(node[0], whole))) for node in nodes)
+    return Support(rows, _ACCELERATOR, tuple(problems), legalize)
 
 
+_ACCELERATOR = "C"
 _FIX = "export with other operators, or keep this part outside of the model"
+
+
+def _place(reason: str | None) -> tuple[str | None, str | None]:
+    return (None, reason) if reason else (_ACCELERATOR, None)
+
+
+def _labelled(proto: onnx.ModelProto) -> Iterator[tuple[str, str]]:
+    """Label and operator of every node, subgraphs included."""
+    for graph in graphs(proto.graph):
+        for index, node in enumerate(graph.node):
+            yield node_label(node, index), node.op_type
+
+
+def _by_reason(reasons: Mapping[str, str]) -> Iterator[Problem]:
+    for reason in dict.fromkeys(reasons.values()):
+        yield Problem(reason, tuple(label for label, why in reasons.items() if why == reason), _FIX)
 
 
 def _refused(proto: onnx.ModelProto) -> Iterator[tuple[str, str]]:
@@ -88,7 +99,8 @@ def _signature_problems(signature: Signature) -> Iterator[Problem]:
     for spec in (*signature.inputs, *signature.outputs):
         if spec.dtype not in TYPES:
             yield Problem(
-                f"C has no {spec.dtype} tensor such as {spec.name!r}", fix="use a recipe without float16 for this target"
+                f"C has no {spec.dtype} tensor such as {spec.name!r}",
+                fix="use a recipe without float16 for this target",
             )
 
 
@@ -105,8 +117,8 @@ def _size_problems(proto: onnx.ModelProto, options: COptions, facts: Facts) -> I
         )
 
 
-def _has_dynamic_output(signature: Signature) -> bool:
-    return any(not isinstance(dim, int) for spec in signature.outputs for dim in spec.shape)
+def _is_dynamic(signature: Signature) -> bool:
+    return any(not isinstance(dim, int) for spec in (*signature.inputs, *signature.outputs) for dim in spec.shape)
 
 
 def _dynamic(signature: Signature) -> Problem:
@@ -125,20 +137,12 @@ def _legalization(signature: Signature) -> Legalization | None:
     return Legalization("specialize", {"dims": {name: signature.dims[name].opt for name in signature.symbols}})
 
 
-def _objections(proto: onnx.ModelProto, options: COptions) -> Iterator[tuple[str | None, Problem]]:
-    own = {node_label(node, index) for graph in graphs(proto.graph) for index, node in enumerate(graph.node)}
+def _asked(proto: onnx.ModelProto, options: COptions, own: Set[str]) -> Problem | None:
+    """What the generator says to the model in the form that it would get, which uses `proto` up."""
     lower(proto, options)
     safe = with_safe_names(proto)
     found = objection(safe)
-    if found is not None:
-        label = safe.labels.get(found.node) if found.node else None
-        label = label if label in own else None
-        yield label, Problem(f"the C generator refuses: {found.reason}", (label,) if label else (), _FIX)
-
-
-def _rows(proto: onnx.ModelProto, reasons: Mapping[str, str], nobody: str | None) -> Iterator[Placement]:
-    for graph in graphs(proto.graph):
-        for index, node in enumerate(graph.node):
-            label = node_label(node, index)
-            reason = reasons.get(label, nobody)
-            yield Placement(label, node.op_type, None if reason else "C", reason)
+    if found is None:
+        return None
+    blamed = own & {safe.labels.get(found.node or "", "")}
+    return Problem(f"the C generator refuses: {found.reason}", tuple(blamed), _FIX)
