@@ -60,9 +60,7 @@ class Triton(Exporter[TritonOptions]):
         network = served(bundle.manifest, max_batch_size=self.options.max_batch_size)
         samples = warmup_of(bundle, network) if self.options.warmup else ()
         model = destination / self._name(bundle)
-        shutil.copytree(
-            bundle.path / MODEL_FOLDER, model / str(self.options.model_version), copy_function=shutil.copyfile
-        )
+        _copy_engine(bundle, model / str(self.options.model_version))
         if samples:
             (model / _WARMUP).mkdir()
             for index, sample in enumerate(samples):
@@ -102,6 +100,14 @@ class Triton(Exporter[TritonOptions]):
             yield "metric_tags", Message((("key", key), ("value", value)))
         if samples:
             yield "model_warmup", _warmup(samples)
+
+
+def _copy_engine(bundle: Bundle, folder: Path) -> None:
+    for record in bundle.manifest.files:
+        if record.path.startswith(f"{MODEL_FOLDER}/"):
+            path = folder / record.path.removeprefix(f"{MODEL_FOLDER}/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(bundle.path / record.path, path)
 
 
 def _tensor(tensor: Tensor) -> Message:

@@ -55,6 +55,7 @@ def package(
     that the bundle was built for.
     """
     from edgetool.bundle.read import read_bundle
+    from edgetool.cli.project import interruptible
     from edgetool.exporters.order import fulfil, order_of
     from edgetool.plugin.manager import load_plugins
 
@@ -75,7 +76,8 @@ def package(
     )
     signer = order.signer() if order.takes_key else None
     folder = output_path or bundle.absolute().parent
-    done = list(fulfil(order, opened, signer, output=folder, overwrite=overwrite))
+    with interruptible():
+        done = list(fulfil(order, opened, signer, output=folder, overwrite=overwrite))
     output.result({"packages": [row.to_json() for row in done]}, "\n".join(map(_line, done)))
 
 

@@ -74,12 +74,9 @@ def services(output: Output, plugins: Plugins, *, use_cache: bool = True) -> Ite
         root = default_root() if use_cache else _private_root(stack)
         children = Children()
         stack.callback(children.interrupt)
-        stack.enter_context(_terminate_as_interrupt())
+        stack.enter_context(interruptible())
         listen = stack.enter_context(listener(output))
-        try:
-            yield Services(cache=Cache(root), children=children, listener=listen, plugins=plugins)
-        except KeyboardInterrupt as error:
-            raise InterruptedByUserError("interrupted-by-user", "interrupted; nothing half-written was kept") from error
+        yield Services(cache=Cache(root), children=children, listener=listen, plugins=plugins)
 
 
 def _private_root(stack: ExitStack) -> Path:
@@ -92,8 +89,12 @@ def _private_root(stack: ExitStack) -> Path:
 
 
 @contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """SIGTERM, as CI systems send it, ends a command like Ctrl-C does."""
+def interruptible() -> Iterator[None]:
+    """Ctrl-C, and SIGTERM as CI systems send it, end the block with what it began cleared away.
+
+    Raises:
+        InterruptedByUserError: one of them came.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -101,5 +102,7 @@ def _terminate_as_interrupt() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
+    except KeyboardInterrupt as error:
+        raise InterruptedByUserError("interrupted-by-user", "interrupted; nothing half-written was kept") from error
     finally:
         signal.signal(signal.SIGTERM, before)
