@@ -1,0 +1,1 @@
+"""External trees for Buildroot."""
