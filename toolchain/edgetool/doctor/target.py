@@ -145,6 +145,6 @@ def _listed(facts: Facts) -> str:
 def _shown(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if name == "ram" and isinstance(value, int):
+    if name in ("ram", "flash") and isinstance(value, int):
         return format_bytes(value)
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
