@@ -11,6 +11,9 @@ from edgetool.bundle.read import Bundle
 from edgetool.bundle.write import IO_FOLDER
 from edgetool.validate.difference import Difference, difference
 
+MOST_GAIN = 0.05
+"""How much longer one output may be than the other, which a cosine is blind to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
@@ -26,11 +29,14 @@ class Agreement:
 
     @property
     def holds(self) -> bool:
-        return all(row.equal == 1 if row.integral else row.cosine >= self.min_cosine for row in self.outputs)
+        return all(row.equal == 1 if row.integral else self._agrees(row) for row in self.outputs)
 
     @property
     def worst(self) -> float:
         return min((row.equal if row.integral else row.cosine for row in self.outputs), default=1.0)
+
+    def _agrees(self, row: Difference) -> bool:
+        return row.cosine >= self.min_cosine and abs(row.gain - 1) <= MOST_GAIN and not row.strays
 
     def to_json(self) -> dict[str, JsonValue]:
         return {"min_cosine": self.min_cosine, "outputs": [row.to_json() for row in self.outputs]}
