@@ -23,6 +23,7 @@ TOPICS = (
     "rtx_networks",
     "weights",
     "archive",
+    "package",
     "verify",
     "compression",
     "memory",
