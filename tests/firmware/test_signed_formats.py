@@ -105,19 +105,21 @@ def test_a_package_that_is_there_is_replaced_only_on_request(
 
 
 @FORMATS
+@pytest.mark.parametrize("size", ["600k", "1600k"])  # the second one is full in a later step of RAUC's
 def test_a_full_disk_leaves_nothing(
     make_bundle: Make,
     package: Run,
     name: str,
+    size: str,
     ec_key: Path,
     ec_certificate: Path,
     small_disk: Callable[[str], Path],
 ) -> None:
-    disk = small_disk("600k")
+    disk = small_disk(size)
     signer = load_signer(str(ec_key), certificate=ec_certificate)
     with pytest.raises(HostError) as raised:
         package(
-            make_bundle(files={"e.bin": 500_000, "f.bin": 500_000}),
+            make_bundle(files={"e.bin": 700_000, "f.bin": 700_000 if name == "rauc" else 1_000_000}),
             name,
             options=OPTIONS[name],
             signer=signer,

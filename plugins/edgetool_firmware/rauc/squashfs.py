@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +18,7 @@ from edgetool_firmware.ustar import Ustar
 Compression: TypeAlias = Literal["none", "gzip", "xz", "zstd"]
 
 _PROGRAM = "mksquashfs"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SHOWN = 300  # characters of what the program says
 
 
@@ -32,7 +35,13 @@ def require_program() -> str:
 
 
 def squash_folder(folder: Path, image: Path, *, created: int, compression: Compression) -> None:
-    """The image of a folder. Raises HostError where the program fails, UnavailableError where it is missing."""
+    """The image of a folder.
+
+    Raises:
+        UnavailableError: the program is missing.
+        HostError: it failed.
+        OSError: it met a full disk.
+    """
     _run([str(folder), str(image)], created, compression)
 
 
@@ -65,19 +74,28 @@ def _command(places: list[str], created: int, compression: Compression) -> list[
 
 
 def _environment() -> dict[str, str]:
-    """Without the variable that the program refuses where the times are given."""
-    return {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
+    """In English, and without the variable that the program refuses where the times are given."""
+    kept = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
+    return {**kept, "LC_ALL": "C"}
 
 
 def _raise_for(code: int, said: bytes, image: Path) -> None:
+    """What ended the program, as the error that it is: the system's, or the program's own."""
     if code == 0:
         return
     text = said.decode(errors="replace").strip()
-    if "No space left" in text or "File too large" in text or "Disk quota" in text:
-        raise HostError("disk-full", "no room left for the image", where=str(image), hint="free some space")
+    refused = (
+        errno.EFBIG if code == -signal.SIGXFSZ else next((number for number in _FULL if _says(text, number)), None)
+    )
+    if refused is not None:
+        raise OSError(refused, os.strerror(refused), str(image))
     raise HostError(
         "squashfs-failed",
         f"{_PROGRAM} ended with {code}: {text[-_SHOWN:] or 'it says nothing'}",
         where=str(image),
         hint="run it by hand on the bundle to see more",
     )
+
+
+def _says(text: str, number: int) -> bool:
+    return os.strerror(number) in text
