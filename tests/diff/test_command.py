@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.provenance.built import edgetool, edited, forge
+from tests.provenance.built import edgetool, edited, forge, remeasured
 
 
 def fewer_sizes(manifest: Any) -> None:
@@ -136,8 +136,21 @@ def test_a_bundle_that_is_not_there_is_named(old: Path) -> None:
     assert "none.edgebundle" in done.stderr
 
 
-def test_measurements_that_hold_nonsense_end_with_a_reason(old: Path, new: Path) -> None:
-    (new / "reports" / "measurements.json").write_text("[1, 2]")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda measured: [1, 2],
+        lambda measured: measured.update(latency={"engine": {}}),
+        lambda measured: measured["latency"]["engine"].update(p50_s="soon"),
+        lambda measured: measured["latency"].update(speedup=0),
+        lambda measured: measured.update(verdicts=[1]),
+        lambda measured: measured.update(host=5, peak_memory_bytes="much"),
+    ],
+)
+def test_measurements_that_hold_nonsense_end_with_a_reason(
+    old: Path, new: Path, change: Callable[[Any], object]
+) -> None:
+    remeasured(new, change)
     done = edgetool(old.parent, "diff", old, new)
     assert done.returncode == 7
     assert "Traceback" not in done.stderr

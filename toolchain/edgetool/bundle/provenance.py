@@ -75,8 +75,8 @@ def read_statement(bundle: Bundle) -> Mapping[str, Any] | None:
         return None
     try:
         found = json.loads(path.read_bytes())
-        found["predicate"]["buildDefinition"]["resolvedDependencies"][:0]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        _check_shape(found["predicate"]["buildDefinition"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IntegrityError(
             "provenance-damaged",
             "this is no statement of provenance",
@@ -85,6 +85,15 @@ def read_statement(bundle: Bundle) -> Mapping[str, Any] | None:
         ) from error
     statement: Mapping[str, Any] = found
     return statement
+
+
+def _check_shape(definition: Any) -> None:
+    """Raise where rows are not what readers take them for."""
+    definition["externalParameters"].get("recipe")
+    for row in (*definition["resolvedDependencies"], *definition["internalParameters"]["steps"]):
+        texts = (row["name"], row.get("digest", {}).get("sha256", ""), row.get("annotations", {}).get("use", ""))
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("a name, a digest or a use is not a text")
 
 
 def _asked_for(manifest: Manifest, origin: Origin) -> dict[str, JsonValue]:

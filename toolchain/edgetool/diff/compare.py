@@ -11,6 +11,7 @@ from edgetool.diff.cost import placement, size, speed
 from edgetool.diff.made_by import inputs, signing, verdicts
 from edgetool.diff.rows import BundleDifference, Section
 from edgetool.diff.side import Side, read_side
+from edgetool.errors import IntegrityError
 
 
 def compare_bundles(old: Path, new: Path) -> BundleDifference:
@@ -21,8 +22,24 @@ def compare_bundles(old: Path, new: Path) -> BundleDifference:
         IntegrityError: one of them is damaged.
     """
     before, after = read_side(old), read_side(new)
+    try:
+        sections = _sections(before, after)
+    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+        # No hash covers the measurements, and whoever writes a manifest may write anything: both are text to be read.
+        raise IntegrityError(
+            "report-invalid",
+            f"their reports cannot be read: {type(error).__name__}: {error}",
+            where=f"{old}, {new}",
+            hint="build them again with this edgetool",
+        ) from error
+    return BundleDifference(
+        old=before.identity, new=after.identity, warnings=tuple(_warnings(before, after)), sections=sections
+    )
+
+
+def _sections(before: Side, after: Side) -> tuple[Section, ...]:
     made = inputs(before, after)
-    sections = (
+    return (
         Section("accuracy", tuple(accuracy(before, after))),
         Section("speed", tuple(speed(before, after))),
         Section("size", tuple(size(before, after))),
@@ -31,9 +48,6 @@ def compare_bundles(old: Path, new: Path) -> BundleDifference:
         Section("budgets", tuple(verdicts(before, after))),
         *(Section(title, rows) for title, rows in made.items()),
         Section("signing", tuple(signing(before, after))),
-    )
-    return BundleDifference(
-        old=before.identity, new=after.identity, warnings=tuple(_warnings(before, after)), sections=sections
     )
 
 
