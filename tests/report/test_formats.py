@@ -145,6 +145,9 @@ def test_the_command_writes_files_and_prints(
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == f"wrote {tmp_path}/out/junit.xml\n"
     assert junitparser.JUnitXml.fromfile(str(tmp_path / "out" / "junit.xml")).tests == 2
+    done = run_cli("report", bundle, "-O", "html", "-O", "sarif", "-o", tmp_path / "out", "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["edgetool.sarif", "junit.xml", "report.html"]
     done = run_cli("report", bundle, bundle, "-O", "json")
     assert len(json.loads(done.stdout)["reports"]) == 2
 
@@ -155,6 +158,8 @@ def test_the_command_writes_files_and_prints(
         (("-O", "pdf"), 2, "unknown-report-format"),
         (("-O", "markdwon"), 2, "did you mean markdown?"),
         (("-o", "/proc/report.md"), 10, "host-failed"),
+        (("-O", "json", "-O", "html"), 2, "reports-need-folder"),
+        (("-O", "json", "-O", "html", "-o", "x.json"), 2, "reports-need-folder"),
     ],
 )
 def test_what_users_get_wrong(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,23 +15,24 @@ from edgetool.errors import ConfigError
 if TYPE_CHECKING:
     from edgetool.report.document import Summary
 
-OutputFormat = Annotated[
-    str,
+OutputFormats = Annotated[
+    list[str] | None,
     typer.Option(
-        "--output-format", "-O", metavar="FORMAT", help="html, markdown, json, junit, sarif, github or gitlab."
+        "--output-format",
+        "-O",
+        metavar="FORMAT",
+        help="html, markdown, json, junit, sarif, github or gitlab; repeatable, with a folder as --output.",
     ),
 ]
 To = Annotated[
     Path | None,
-    typer.Option(
-        "--output", "-o", metavar="PATH", help="File, or a folder if it has no ending; else stdout."
-    ),
+    typer.Option("--output", "-o", metavar="PATH", help="File, or a folder if it has no ending; else stdout."),
 ]
 
 
 def report(
     bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE", help="Folders NAME.edgebundle.")],
-    output_format: OutputFormat = "markdown",
+    output_formats: OutputFormats = None,
     output_path: To = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -44,33 +46,47 @@ def report(
     from edgetool.report.collect import report_of
     from edgetool.report.document import Summary
 
-    check_format(output_format)
+    names = output_formats or ["markdown"]
+    check_formats(names, output_path)
     summary = Summary(tuple(report_of(read_bundle(path)) for path in bundles))
-    write_report(summary, output_format, output_path, Output(json, quiet))
+    write_reports(summary, names, output_path, Output(json, quiet))
 
 
-def check_format(name: str) -> None:
-    """Raises ConfigError for a format that nobody writes, before any work is done."""
+def check_formats(names: Sequence[str], path: Path | None) -> None:
+    """Before any work is done. Raises ConfigError for a format that nobody writes, and for several into one file."""
     from edgetool.config.mistakes import one_of
     from edgetool.report.formats import FORMATS
 
-    if name not in FORMATS:
+    for name in names:
+        if name not in FORMATS:
+            raise ConfigError(
+                "unknown-report-format",
+                f"there is no report format {name!r}",
+                where="--output-format",
+                hint=one_of(name, FORMATS, what="formats"),
+            )
+    if len(set(names)) > 1 and (path is None or (path.suffix and not path.is_dir())):
         raise ConfigError(
-            "unknown-report-format",
-            f"there is no report format {name!r}",
-            where="--output-format",
-            hint=one_of(name, FORMATS, what="formats"),
+            "reports-need-folder",
+            f"{len(set(names))} formats do not fit into {'stdout' if path is None else 'one file'}",
+            where="--output",
+            hint="name a folder: --output reports",
         )
 
 
-def write_report(summary: Summary, output_format: str, path: Path | None, output: Output) -> None:
-    """To stdout, or into a file that appears when it is whole. Raises HostError."""
+def write_reports(summary: Summary, names: Sequence[str], path: Path | None, output: Output) -> None:
+    """To stdout, or into files that appear when they are whole. Raises HostError."""
+    for name in dict.fromkeys(names):
+        _write(summary, name, path, output)
+
+
+def _write(summary: Summary, name: str, path: Path | None, output: Output) -> None:
     import sys
 
     from edgetool.disk import host_errors, replace_file
     from edgetool.report.formats import FORMATS
 
-    chosen = FORMATS[output_format]
+    chosen = FORMATS[name]
     if path is None:
         if output.json:
             output.result(summary.to_json(), "")

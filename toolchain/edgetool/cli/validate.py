@@ -10,6 +10,7 @@ import typer
 
 from edgetool.cli.options import Allow, Json, LatencyTime, Quiet, Set, Targets, flag
 from edgetool.cli.output import Output
+from edgetool.cli.report import OutputFormats, To
 from edgetool.errors import ConfigError, EdgetoolError
 
 if TYPE_CHECKING:
@@ -28,14 +29,6 @@ Files = Annotated[
     typer.Option(
         "--file", "-f", metavar="PATH", help="Targets file, one a model; repeatable. targets.toml if left out."
     ),
-]
-OutputFormat = Annotated[
-    str | None,
-    typer.Option("--output-format", "-O", metavar="FORMAT", help="Write a report: see `edgetool report --help`."),
-]
-To = Annotated[
-    Path | None,
-    typer.Option("--output", "-o", metavar="PATH", help="Where the report goes; stdout if left out."),
 ]
 BaselineFile = Annotated[
     Path | None,
@@ -56,7 +49,7 @@ def validate(
     file: Files = None,
     target: Targets = None,
     overrides: Set = None,
-    output_format: OutputFormat = None,
+    output_formats: OutputFormats = None,
     output_path: To = None,
     baseline: BaselineFile = None,
     update_baseline: UpdateBaseline = False,
@@ -78,16 +71,16 @@ def validate(
     """
     from edgetool.cli.matrix import Question, run_matrix
     from edgetool.cli.options import seconds_option
-    from edgetool.cli.report import check_format, write_report
+    from edgetool.cli.report import check_formats, write_reports
     from edgetool.engine.outcome import BuildOptions
     from edgetool.report.baseline import read_baseline, write_baseline
 
     output = Output(json, quiet)
-    if output_format is not None:
-        check_format(output_format)
+    names = output_formats or []
+    check_formats(names, output_path)
     if bundles:
         _refuse_matrix_options(file=file, target=target, baseline=baseline, keep=keep, update=update_baseline)
-        _self_tests(bundles, on, output_format, output_path, output)
+        _self_tests(bundles, on, names, output_path, output)
         return
     if on is not None:
         raise ConfigError(
@@ -111,8 +104,8 @@ def validate(
     if update_baseline and baseline is not None:
         write_baseline(baseline, answer.summary)
         output.talk(f"wrote {baseline}: {len(answer.summary.reports)} builds accepted as they are")
-    if output_format is not None:
-        write_report(answer.summary, output_format, output_path, output)
+    if names:
+        write_reports(answer.summary, names, output_path, output)
     else:
         output.result(answer.summary.to_json(), _text(answer.summary))
     if answer.exit_code and not update_baseline:
@@ -131,25 +124,25 @@ def _refuse_matrix_options(**given: object) -> None:
         )
 
 
-def _self_tests(bundles: list[Path], on: str | None, name: str | None, path: Path | None, output: Output) -> None:
-    from edgetool.cli.report import write_report
+def _self_tests(bundles: list[Path], on: str | None, names: list[str], path: Path | None, output: Output) -> None:
+    from edgetool.cli.report import write_reports
     from edgetool.cli.self_test import self_test
     from edgetool.report.document import Summary
 
-    if name is None and len(bundles) == 1:
+    if not names and len(bundles) == 1:
         self_test(bundles[0], output, on=on)
         return
     silent = Output(json=False, quiet=True)
     reports, errors = [], []
     for bundle in bundles:
-        report, error = _tested(bundle, on, output if name is None else silent)
+        report, error = _tested(bundle, on, silent if names else output)
         reports.append(report)
         if error is not None:
             errors.append(error)
-            if name is None:
+            if not names:
                 output.error(error)
-    if name is not None:
-        write_report(Summary(tuple(reports)), name, path, output)
+    if names:
+        write_reports(Summary(tuple(reports)), names, path, output)
     if errors:
         sys.exit(errors[0].exit_code)
 
