@@ -187,3 +187,15 @@ def test_names_that_need_care(bundle: Path, key: Path, run_cli: Cli) -> None:
     assert read_envelope(signature_of(odd).read_bytes()).certificates == ()
     assert run_cli("sign", ".", "--key", key, cwd=odd).returncode == 0
     assert left_behind(odd) == []
+
+
+def test_a_package_carries_no_signature_of_an_older_build(bundle: Path, key: Path, run_cli: Cli) -> None:
+    package = ("package", bundle, "--format", "tar", "--overwrite")
+    assert run_cli("sign", bundle, "--key", key).returncode == 0
+    assert run_cli(*package).returncode == 0
+    (bundle / "reports/measurements.json").unlink()
+    done = run_cli(*package)
+    assert done.returncode == 7 and "error[signature-stale]" in done.stderr, done.stderr
+    assert "gone: reports/measurements.json" in done.stderr and "edgetool sign" in done.stderr
+    assert run_cli("sign", bundle, "--key", key).returncode == 0
+    assert run_cli(*package).returncode == 0

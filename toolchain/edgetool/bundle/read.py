@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgetool.artifact import Engine, Lowering
@@ -23,11 +24,13 @@ class Bundle:
         path: its folder.
         manifest: parsed.
         content_digest: computed from its files.
+        hashes: path to sha256 hex of every file.
     """
 
     path: Path
     manifest: Manifest
     content_digest: str
+    hashes: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def engine(self) -> Engine:
@@ -71,7 +74,7 @@ def read_bundle(path: Path, *, digest: str | None = None) -> Bundle:
             where=where,
             hint="get the bundle again",
         )
-    return Bundle(path, manifest, str(outcome.content_digest))
+    return Bundle(path, manifest, str(outcome.content_digest), outcome.hashes)
 
 
 def sound_bundle(path: Path, *, digest: str | None = None) -> Verification:

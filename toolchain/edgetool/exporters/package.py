@@ -16,10 +16,11 @@ from edgetool.errors import ConfigError, IntegrityError, ModelError, Unavailable
 from edgetool.exporters.base import AnyExporter, ExportContext, Exporter
 from edgetool.plugin.loading import load_class
 from edgetool.plugin.manager import Plugins, install_hint, missing_requirements
+from edgetool.trust.checking import staleness
 from edgetool.trust.signer import Signer
+from edgetool.trust.verification import signature_of
 
 _BUNDLE_SUFFIX = ".edgebundle"
-SIGNATURE_SUFFIX = ".sig"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ def package(
     Raises:
         ConfigError: the format needs a key, or a package is there already.
         ModelError: the format cannot hold this bundle.
+        IntegrityError: the bundle's signature is that of an older build.
         HostError: disk full, permission denied.
     """
     _check(bundle, name, exporter, signer)
@@ -104,7 +106,7 @@ def package(
         name=bundle.path.absolute().name.removesuffix(_BUNDLE_SUFFIX),
         created=_created(bundle),
         signer=signer if exporter.signing != "never" else None,
-        signature=_signature(bundle.path),
+        signature=_signature(bundle),
     )
     destination = output / f"{context.name}{exporter.suffix or exporter.folder}"
     with only_writer(destination):
@@ -170,9 +172,21 @@ def _created(bundle: Bundle) -> int:
         ) from error
 
 
-def _signature(bundle: Path) -> Path | None:
-    beside = bundle.absolute().with_name(bundle.absolute().name + SIGNATURE_SUFFIX)
-    return beside if beside.is_file() else None
+def _signature(bundle: Bundle) -> Path | None:
+    """The bundle's signature, if it has one. Raises IntegrityError for that of an older build."""
+    place = signature_of(bundle.path)
+    if not place.is_file():
+        return None
+    with host_errors(place):
+        reason = staleness(place.read_bytes(), bundle.hashes)
+    if reason is not None:
+        raise IntegrityError(
+            "signature-stale",
+            f"the signature beside the bundle is not of this bundle: {reason}",
+            where=str(place),
+            hint="sign the bundle again (edgetool sign), or remove the signature",
+        )
+    return place
 
 
 def _size(path: Path) -> int:

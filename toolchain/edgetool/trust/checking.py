@@ -101,8 +101,23 @@ def check(data: bytes, hashes: Mapping[str, str], *, trust: Trust, checker: Chec
         statement = read_statement(envelope.payload)
     except ValueError as error:
         raise RefusedError(str(error)) from error
-    _compare(statement, hashes)
+    if reason := _disagreement(statement, hashes):
+        raise RefusedError(reason)
     return signer
+
+
+def staleness(data: bytes, hashes: Mapping[str, str]) -> str | None:
+    """Why a signature cannot be of a bundle, whoever made it; None where it may be.
+
+    Args:
+        data: the file; None is also the answer for one of another format, about which nothing is known here.
+        hashes: path to sha256 hex of every file of the bundle.
+    """
+    try:
+        statement = read_statement(read_envelope(data).payload)
+    except ValueError:
+        return None
+    return _disagreement(statement, hashes)
 
 
 def _trusted_key(envelope: Envelope, chain: Sequence[Certificate], trust: Trust, checker: Checker) -> tuple[bytes, str]:
@@ -146,18 +161,16 @@ def _check_purposes(own: Certificate, others: Sequence[Certificate], name: str) 
             )
 
 
-def _compare(statement: Statement, hashes: Mapping[str, str]) -> None:
+def _disagreement(statement: Statement, hashes: Mapping[str, str]) -> str | None:
     signed = statement.hashes
     missing = sorted(signed.keys() - hashes.keys())
     added = sorted(hashes.keys() - signed.keys())
     changed = sorted(path for path in signed.keys() & hashes.keys() if signed[path] != hashes[path])
-    if not (missing or added or changed):
-        return
     if MANIFEST in changed:
         name = printable(statement.name)[:120]
-        raise RefusedError(f"it was made for another bundle, {name!r}: {_count(changed, missing, added)} differ")
+        return f"it was made for another bundle, {name!r}: {_count(changed, missing, added)} differ"
     parts = (("changed since", changed), ("gone", missing), ("not signed", added))
-    raise RefusedError("; ".join(f"{state}: {_some(paths)}" for state, paths in parts if paths))
+    return "; ".join(f"{state}: {_some(paths)}" for state, paths in parts if paths) or None
 
 
 def _count(*paths: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from edgetool.trust.named_trust import UnusableError, trust_in_authorities, trus
 from edgetool.trust.verification import Demands, Outcome, verify_signed
 
 _UNUSABLE, _UNCHECKED = 2, 5
+_UNCHECKED_CODE = "signature-unchecked"
 _TIMES = ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -126,7 +127,7 @@ def _report(bundle: Path, demands: Demands, options: argparse.Namespace) -> int:
     for fault in outcome.faults:
         print(f"{bundle}: {fault}", file=sys.stderr)
     if outcome.exit_code == _UNCHECKED:
-        print(f"error[signature-unchecked]: {bundle}: signature not checked: {outcome.detail}", file=sys.stderr)
+        print(f"error[{_UNCHECKED_CODE}]: {bundle}: signature not checked: {outcome.detail}", file=sys.stderr)
     return outcome.exit_code
 
 
