@@ -91,36 +91,45 @@ def check(rule: Any, golden: np.ndarray[Any, Any], found: np.ndarray[Any, Any], 
 FLOATS = np.array([1.5, -2.0, 0.25, 3.0])
 
 
-@pytest.mark.parametrize(
-    ("golden", "found", "agrees"),
-    [
-        (FLOATS, FLOATS, True),
-        (FLOATS, FLOATS * 1.09, True),
-        (FLOATS, FLOATS * 1.11, False),  # a cosine would not notice
-        (FLOATS, FLOATS * 0.89, False),
-        (FLOATS, -FLOATS, False),
-        (FLOATS, FLOATS * 0, False),
-        (FLOATS * 0, FLOATS, False),
-        (FLOATS * 0, FLOATS * 0, True),
-        (FLOATS * 0, FLOATS * 1e-7, True),
-        (FLOATS * 1e-9, -FLOATS * 1e-9, True),  # noise
-        ([7.0], [70.0], False),
-        ([np.nan, 1], [np.nan, 1], True),
-        ([np.nan, np.nan], [np.nan, np.nan], True),
-        ([np.nan, 1], [0, 1], False),
-        ([0, 1], [np.nan, 1], False),
-        ([1, 2], [np.nan, np.nan], False),
-        ([np.inf, 1], [np.inf, 1], True),
-        ([np.inf, 1], [-np.inf, 1], False),
-        ([np.inf, 1], [6e4, 1], False),
-        ([0.0, 1], [-0.0, 1], True),
-        ([], [], True),
-    ],
-)
+PAIRS = [
+    (FLOATS, FLOATS, True),
+    (FLOATS, FLOATS * 1.09, True),
+    (FLOATS, FLOATS * 1.11, False),  # a cosine would not notice
+    (FLOATS, FLOATS * 0.89, False),
+    (FLOATS, -FLOATS, False),
+    (FLOATS, FLOATS * 0, False),
+    (FLOATS * 0, FLOATS, False),
+    (FLOATS * 0, FLOATS * 0, True),
+    (FLOATS * 0, FLOATS * 1e-7, True),
+    (FLOATS * 1e-9, -FLOATS * 1e-9, True),  # noise
+    ([7.0], [70.0], False),
+    ([np.nan, 1], [np.nan, 1], True),
+    ([np.nan, np.nan], [np.nan, np.nan], True),
+    ([np.nan, 1], [0, 1], False),
+    ([0, 1], [np.nan, 1], False),
+    ([1, 2], [np.nan, np.nan], False),
+    ([np.inf, 1], [np.inf, 1], True),
+    ([np.inf, 1], [-np.inf, 1], False),
+    ([np.inf, 1], [6e4, 1], False),
+    ([0.0, 1], [-0.0, 1], True),
+    ([], [], True),
+]
+
+
+@pytest.mark.parametrize(("golden", "found", "agrees"), PAIRS)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_floats(rule: Any, dtype: str, golden: list[float], found: list[float], agrees: bool) -> None:
     kind = np.dtype(getattr(ml_dtypes, dtype)) if dtype == "bfloat16" else np.dtype(dtype)
     assert check(rule, np.array(golden, kind), np.array(found, kind)) == agrees
+
+
+@pytest.mark.parametrize(("golden", "found", "agrees"), PAIRS[:-1])
+def test_the_script_of_a_kit_says_the_same(golden: list[float], found: list[float], agrees: bool) -> None:
+    script = str(files("edgetool_tensorrt.kit") / "script" / "kit" / "compare.awk")
+    lines = "".join(f"{one:.9g}\t{other:.9g}\n" for one, other in zip(golden, found, strict=True))
+    command = [tool("awk"), "-F", "\t", "-v", "dtype=float32", "-v", "min_cosine=0.999", "-f", script]
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[0] == ("ok" if agrees else "wrong"), done.stdout
 
 
 def test_sums_that_overflow_do_not_agree(rule: Any) -> None:
