@@ -94,6 +94,51 @@ def _empty_image(payload: Payload) -> None:
     subprocess.run(["umoci", "new", "--image", f"{payload.scratch / 'native'}:1"], check=True)
 
 
+def _archived(payload: Payload) -> None:
+    """One tar, as a payload of systems that know no folders."""
+    bundle = payload.bundle.path
+    subprocess.run(["tar", "-cf", payload.scratch / "model.tar", "-C", bundle.parent, bundle.name], check=True)
+
+
+def _described(payload: Payload) -> None:
+    _archived(payload)
+    (payload.scratch / "sw-description").write_text('software = { version = "1.0.0"; };\n')
+
+
+def _swu(payload: Payload) -> list[str]:
+    """What the manual of SWUpdate does: the payload's hash, the description's signature, the archive."""
+    sign = f"openssl cms -sign -in sw-description -out sw-description.sig -signer {payload.certificate}"
+    return [
+        "sh",
+        "-ec",
+        f"sha256sum model.tar; {sign} -inkey {payload.key} -outform DER -nosmimecap -binary; "
+        "printf '%s\\n' sw-description sw-description.sig model.tar | cpio --quiet -o -H crc > native",
+    ]
+
+
+def _mender_payload(payload: Payload) -> None:
+    """The vendor's tool reads no key in PKCS#8."""
+    _archived(payload)
+    traditional = payload.scratch / "traditional.pem"
+    convert = ["openssl", "rsa", "-in", payload.key, "-traditional", "-out", traditional]
+    subprocess.run(convert, check=True, stderr=subprocess.DEVNULL)
+
+
+def _raucb_content(payload: Payload) -> None:
+    _archived(payload)
+    content = payload.scratch / "content"
+    content.mkdir()
+    (payload.scratch / "model.tar").rename(content / "model.img")
+    (content / "manifest.raucm").write_text(
+        "[update]\ncompatible=board\nversion=1\n[bundle]\nformat=verity\n[image.models]\nfilename=model.img\n"
+    )
+
+
+_MENDER = (
+    "mender-artifact write module-image -T edgetool-model -n cnn -t board -f model.tar --compression none "
+    "-k traditional.pem -o native"
+)
+
 ROWS = (
     Row("tar", "tar", _nothing, lambda payload: ["tar", "-cf", "native", str(payload.bundle.path)]),
     Row("deb", "dpkg-deb --build", _debian_tree, lambda _: ["dpkg-deb", "--build", "tree", "native"]),
@@ -106,6 +151,30 @@ ROWS = (
         {"architecture": "amd64"},
     ),
     Row("triton", "cp -r", _nothing, lambda payload: ["cp", "-r", str(payload.bundle.path / "model"), "native"]),
+    Row("swu", "sha256sum, openssl, cpio", _described, _swu, {"hardware": ["board:1"]}, signed=True),
+    Row(
+        "mender",
+        "mender-artifact",
+        _mender_payload,
+        lambda _: _MENDER.split(),
+        {"device_types": ["board"]},
+        signed=True,
+    ),
+    Row(
+        "rauc",
+        "rauc bundle",
+        _raucb_content,
+        lambda payload: [
+            "rauc",
+            "bundle",
+            f"--cert={payload.certificate}",
+            f"--key={payload.key}",
+            "content",
+            "native",
+        ],
+        {"compatible": "board"},
+        signed=True,
+    ),
 )
 """One for each format; a format that is signed says so."""
 
