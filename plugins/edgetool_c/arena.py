@@ -1,25 +1,27 @@
 """Puts the generated network's intermediate tensors into one static buffer, overlaid by their lifetimes.
 
-The generator declares them all side by side on the stack. Here each gets a place in an arena that it shares with those
-that are not needed at the same time: the largest tensor first, at the lowest offset that is free while it lives (greedy
-by size, after Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020).
+The generator declares them all side by side on the stack. Here a result of elementwise work is written over what it was
+made from, and every place in the arena is shared by tensors that are not needed at the same time: the largest first,
+at the lowest offset that is free while it lives (greedy by size, after Pisarchyk and Lee, "Efficient Memory Management
+for Deep Neural Net Inference", 2020).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import prod
 
 from edgetool.errors import ModelError
+from edgetool_c.overwriting import pointwise
 
 _SIZES = {
     "float": 4, "double": 8, "bool": 1, "_Bool": 1,
     **{f"{sign}int{bits}_t": bits // 8 for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }  # fmt: skip
 _BUFFER = re.compile(r"    (?P<type>\w+) (?P<name>\w+)(?P<dims>(?:\[\d+\])+);")
-_CALL = re.compile(r"    \w+\((?P<arguments>[\w, ]*)\);")
+_CALL = re.compile(r"    (?P<function>\w+)\((?P<arguments>[\w, ]*)\);")
 _WEIGHT_DECLARATION = re.compile(r"^extern const .*;\n", re.MULTILINE)
 _WEIGHT = re.compile(r"^const EMX_UNUSED ", re.MULTILINE)
 _LOADER = re.compile(r"^_Bool \w+_load\(const char \*path\) \{\n.*?^\}\n\n?", re.MULTILINE | re.DOTALL)
@@ -49,6 +51,14 @@ class Buffer:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """One step of the network: what it reads, and at the end what it writes."""
+
+    function: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class StaticSource:
     """C with static buffers only.
 
@@ -73,8 +83,11 @@ def with_static_buffers(source: str, function: str) -> StaticSource:
     head, body = source[:start], source[start + 1 :]
     signature, *lines = body.splitlines()
     end = lines.index("}")
-    buffers = _buffers(lines[:end])
-    places = overlay(buffers)
+    steps = _calls(lines[:end])
+    buffers = _buffers(lines[:end], steps)
+    heirs = overwritten(buffers, steps, pointwise(head))
+    places = overlay(_united(buffers, heirs))
+    places = {row.name: places[heirs.get(row.name, row.name)] for row in buffers}
     arena = max((places[row.name] + row.size for row in buffers), default=0)
     calls = [line for line in lines[:end] if not _BUFFER.fullmatch(line)]
     pointers = [_pointer(row, places[row.name]) for row in buffers]
@@ -102,17 +115,59 @@ def overlay(buffers: Sequence[Buffer]) -> dict[str, int]:
     return places
 
 
-def _buffers(lines: Sequence[str]) -> list[Buffer]:
-    declared = [match for line in lines if (match := _BUFFER.fullmatch(line))]
+def overwritten(
+    buffers: Sequence[Buffer], calls: Sequence[Call], allowed: Mapping[str, frozenset[int]]
+) -> dict[str, str]:
+    """Buffer -> the earlier one in whose place it is made, because nobody reads that one any more.
+
+    Args:
+        buffers: all of them.
+        calls: in order.
+        allowed: by function, the places of arguments that it may overwrite.
+    """
+    by_name = {row.name: row for row in buffers}
+    heirs: dict[str, str] = {}
+    for number, call in enumerate(calls):
+        result = by_name.get(call.arguments[-1]) if call.arguments else None
+        if result is None or result.first != number:
+            continue
+        for place in sorted(allowed.get(call.function, ())):
+            source = by_name.get(call.arguments[place])
+            if source and _can_inherit(source, result, number) and call.arguments.count(source.name) == 1:
+                heirs[result.name] = heirs.get(source.name, source.name)
+                break
+    return heirs
+
+
+def _can_inherit(source: Buffer, result: Buffer, number: int) -> bool:
+    """Same elements in number and size, so that no element is overwritten before it was read."""
+    same = source.shape == result.shape and _SIZES[source.element] == _SIZES[result.element]
+    return same and source.last == number
+
+
+def _united(buffers: Sequence[Buffer], heirs: Mapping[str, str]) -> list[Buffer]:
+    """Each buffer that is no heir, alive as long as the last of its heirs."""
+    last = {row.name: row.last for row in buffers}
+    for row in buffers:
+        owner = heirs.get(row.name, row.name)
+        last[owner] = max(last[owner], row.last)
+    return [replace(row, last=last[row.name]) for row in buffers if row.name not in heirs]
+
+
+def _calls(lines: Sequence[str]) -> list[Call]:
     calls = []
     for line in lines:
         if (call := _CALL.fullmatch(line)) is not None:
-            calls.append(set(call["arguments"].split(", ")))
+            calls.append(Call(call["function"], tuple(call["arguments"].split(", "))))
         elif not _BUFFER.fullmatch(line):
             raise _unknown(line)
+    return calls
+
+
+def _buffers(lines: Sequence[str], calls: Sequence[Call]) -> list[Buffer]:
     found = []
-    for match in declared:
-        uses = [number for number, names in enumerate(calls) if match["name"] in names]
+    for match in filter(None, map(_BUFFER.fullmatch, lines)):
+        uses = [number for number, call in enumerate(calls) if match["name"] in call.arguments]
         if match["type"] not in _SIZES or not uses:
             raise _unknown(match[0])
         shape = tuple(int(size) for size in re.findall(r"\d+", match["dims"]))

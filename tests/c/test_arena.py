@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgetool.errors import ModelError
 from edgetool_c.arena import Buffer, overlay, with_static_buffers
+from edgetool_c.overwriting import pointwise
 
 SOURCE = """#include <stdint.h>
 
@@ -82,3 +85,71 @@ def test_a_form_that_is_not_known_is_refused(line: str) -> None:
     with pytest.raises(ModelError) as caught:
         with_static_buffers(SOURCE.replace("    node0", f"{line}\n    node0"), "run")
     assert caught.value.code == "generated-code-unknown"
+
+
+IN_PLACE = """#include <stdint.h>
+
+EMX_NODE_FN void widen(const int8_t input0[2], float output[2]) {
+    for (idx_t i0 = 0; i0 < 2; ++i0) {
+        output[i0] = (float)input0[i0];
+    }
+}
+
+EMX_NODE_FN void add(const float input0[2], const float input1[1], float output[2]) {
+    for (idx_t i0 = 0; i0 < 2; ++i0) {
+        output[i0] = input0[i0] + input1[0];
+    }
+}
+
+EMX_NODE_FN void turn(const float input0[2], float output[2]) {
+    for (idx_t i0 = 0; i0 < 2; ++i0) {
+        output[i0] = input0[1 - i0];
+    }
+}
+
+EMX_NODE_FN void apart(const float input0[restrict 2], float output[restrict 2]) {
+    for (idx_t i0 = 0; i0 < 2; ++i0) {
+        output[i0] = input0[i0];
+    }
+}
+
+EMX_NODE_FN void twice(const float input0[2], float output[2]) {
+    for (idx_t i0 = 0; i0 < 2; ++i0) {
+        output[i0] = 0;
+        output[i0] += input0[i0];
+    }
+}
+
+void run(const int8_t input_x[2], float output_y[2]) {
+CALLS
+}
+"""
+
+
+def test_only_what_goes_element_by_element_may_overwrite() -> None:
+    assert pointwise(IN_PLACE) == {"widen": frozenset({0}), "add": frozenset({0})}
+
+
+def offsets(*lines: str) -> dict[str, int]:
+    body = "\n".join(f"    {line}" for line in lines)
+    text = with_static_buffers(IN_PLACE.replace("CALLS", body), "run").text
+    return {name: int(place) for name, place in re.findall(r"const (\w+) = .*arena \+ (\d+)\);", text)}
+
+
+def test_a_result_takes_the_place_of_what_it_was_made_from() -> None:
+    lines = ("float a[2];", "float b[2];", "f(input_x, a);", "add(a, weight, b);", "f(b, output_y);")
+    assert offsets(*lines) == {"a": 0, "b": 0}
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("float a[2];", "float b[2];", "f(input_x, a);", "add(a, weight, b);", "g(a, b, output_y);"),
+        ("float a[2];", "float b[2];", "f(input_x, a);", "add(a, a, b);", "f(b, output_y);"),
+        ("float a[2];", "float b[2];", "f(input_x, a);", "turn(a, b);", "f(b, output_y);"),
+        ("int8_t a[2];", "float b[2];", "f(input_x, a);", "widen(a, b);", "f(b, output_y);"),
+    ],
+    ids=["still read later", "read in two ways", "not element by element", "of another size"],
+)
+def test_a_place_is_kept_while_it_is_needed(lines: tuple[str, ...]) -> None:
+    assert len(set(offsets(*lines).values())) == 2
