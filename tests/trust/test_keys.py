@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -179,3 +180,14 @@ def test_a_key_that_others_may_read_is_told(tmp_path: Path) -> None:
     assert exposure("env:X") is None
     assert exposure(str(tmp_path / "nothing")) is None
     assert shutil.which("sh") and exposure("/dev/null") is None
+
+
+@pytest.mark.parametrize(
+    ("package", "named"), [("cryptography", "key.pem"), ("pkcs11", "pkcs11:token=x?module-path=/x")]
+)
+def test_what_is_not_installed_is_named(tmp_path: Path, package: str, named: str) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None; from edgetool.cli.entry import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", code, "sign", tmp_path, "--key", named]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 5 and "error[requirement-missing]" in done.stderr, done.stderr
+    assert "pip install" in done.stderr

@@ -20,7 +20,7 @@ from edgetool.trust.keys import load_signer
 from edgetool.trust.pyz import write_verifier
 from edgetool.trust.signing import sign_bundle
 from tests.trust.credentials import issue, private_pem, public_pem, write_private
-from tests.trust.signed import by_library, by_program
+from tests.trust.signed import by_library, by_program, sign_as
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 OLDEST = (3, 8)
@@ -109,6 +109,9 @@ def test_the_oldest_python_here_comes_to_the_same_verdicts(
     root = issue("Root", authority=True)
     (tmp_path / "ca.pem").write_bytes(root.pem)
     assert "carries no certificate" in check(signed, "--ca", tmp_path / "ca.pem", "--at", "2030-01-31").err
+    sign_as(signed, issue("Release", root))
+    assert check(signed, "--ca", tmp_path / "ca.pem").code == 0
+    assert check(signed, "--ca", tmp_path / "ca.pem", "--at", "2010-01-31").code == 7
     (signed / "manifest.json").write_text('{"schema_version": ' + "9" * (1 << 20) + "}")
     assert check(signed, "--key", public).code == 7
     (signed / "manifest.json").unlink()
