@@ -1,4 +1,5 @@
 /* OpenVINO through its C API. */
+#include "file.h"
 #include "runtime.h"
 
 #include <openvino/c/openvino.h>
@@ -115,29 +116,13 @@ static bool compile_network(struct runtime *runtime, const char *path, const cha
     return is_compiled;
 }
 
-static char *read_blob(const char *path, size_t *size)
-{
-    FILE *file = fopen(path, "rb");
-    const long found = file && fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
-    char *content = found > 0 && fseek(file, 0, SEEK_SET) == 0 ? malloc((size_t)found) : NULL;
-    if (content && fread(content, 1, (size_t)found, file) != (size_t)found) {
-        free(content);
-        content = NULL;
-    }
-    if (file) {
-        (void)fclose(file);
-    }
-    *size = (size_t)found;
-    return content;
-}
-
 /* A blob was compiled when the bundle was built. */
 static bool import_blob(struct runtime *runtime, const char *path, const char *device, struct failure *failure)
 {
     size_t size = 0;
-    char *content = read_blob(path, &size);
+    char *content = read_file(path, SIZE_MAX / 2, &size, failure);
     if (!content) {
-        return fail(failure, "%s: it cannot be read, or is empty", path);
+        return false;
     }
     const bool is_imported =
         is_fine(ov_core_import_model(runtime->core, content, size, device, &runtime->compiled), "the engine", failure);

@@ -12,9 +12,9 @@
  * Shapes are 1x3x224x224, and `-` for a scalar. What is no plain character is written %XX. Paths are inside the bundle.
  */
 #include "bundle.h"
+#include "file.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,16 +26,6 @@ static const char CONFIGURATION[] = "src/selftest.conf";
 static const char HEADER[] = "edgetool-selftest 1\n";
 
 enum { MAX_CONFIGURATION = 16 << 20 };
-
-char *path_in(const char *folder, const char *name)
-{
-    const size_t size = strlen(folder) + strlen(name) + 2;
-    char *path = malloc(size);
-    if (path) {
-        (void)snprintf(path, size, "%s/%s", folder, name);
-    }
-    return path;
-}
 
 /* A relative path that stays inside the bundle. */
 static bool is_inside(const char *path)
@@ -53,38 +43,16 @@ static bool is_inside(const char *path)
     return true;
 }
 
-/* Size of an open file, and back to its start; -1 where that cannot be told. */
-static long size_of(FILE *file)
-{
-    const long size = fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
-    return size >= 0 && fseek(file, 0, SEEK_SET) == 0 ? size : -1;
-}
-
-/* A file of the bundle with a zero behind it, to be freed; NULL and a reason where it is not there or too large. */
-static char *read_file(const char *folder, const char *name, size_t limit, size_t *size, struct failure *failure)
+/* A file of the bundle, to be freed. */
+static char *read_inside(const char *folder, const char *name, size_t limit, size_t *size, struct failure *failure)
 {
     char *path = path_in(folder, name);
-    FILE *file = path ? fopen(path, "rb") : NULL;
     char *content = NULL;
-    if (!file) {
-        (void)fail(failure, "%s/%s: %s", folder, name, strerror(errno));
-        free(path);
-        return NULL;
-    }
-    const long found = size_of(file);
-    if (found < 0 || (unsigned long)found > limit) {
-        (void)fail(failure, "%s: it has %ld bytes, and not %zu", path, found, limit);
-    } else if (!(content = malloc((size_t)found + 1))) {
-        (void)fail(failure, "%s: there is not enough memory", path);
-    } else if (fread(content, 1, (size_t)found, file) != (size_t)found) {
-        (void)fail(failure, "%s: %s", path, strerror(errno));
-        free(content);
-        content = NULL;
+    if (path) {
+        content = read_file(path, limit, size, failure);
     } else {
-        content[found] = '\0';
-        *size = (size_t)found;
+        (void)fail(failure, "there is not enough memory");
     }
-    (void)fclose(file);
     free(path);
     return content;
 }
@@ -177,9 +145,9 @@ static bool parse_tensor(const char *folder, char *rest, struct tensor *tensor, 
     if (!parse_shape(shape, tensor) || !tensor_bytes(tensor, &tensor->bytes)) {
         return fail(failure, "%s: '%s' is no shape of '%s'", CONFIGURATION, shape, tensor->name);
     }
-    tensor->data = read_file(folder, path, tensor->bytes, &size, failure);
+    tensor->data = read_inside(folder, path, tensor->bytes, &size, failure);
     if (tensor->data && size != tensor->bytes) {
-        return fail(failure, "%s/%s: it has %zu bytes, and not %zu", folder, path, size, tensor->bytes);
+        return fail(failure, "%s/%s: it has %zu bytes, and %zu are expected", folder, path, size, tensor->bytes);
     }
     return tensor->data != NULL;
 }
@@ -274,7 +242,7 @@ bool bundle_read(const char *folder, struct bundle *bundle, struct failure *fail
 {
     size_t size = 0;
     memset(bundle, 0, sizeof *bundle);
-    bundle->text = read_file(folder, CONFIGURATION, MAX_CONFIGURATION, &size, failure);
+    bundle->text = read_inside(folder, CONFIGURATION, MAX_CONFIGURATION, &size, failure);
     if (!bundle->text) {
         return false;
     }

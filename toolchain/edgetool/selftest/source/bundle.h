@@ -23,13 +23,10 @@ struct bundle {
     char *text; /* src/selftest.conf, in which all names and values are */
 };
 
-/* Reads all of it, checked: a bundle may come from anywhere. False and a reason where something is missing or wrong; what
- * was read until then is freed by `bundle_free` in either case. */
+/* Reads all of it, checked: a bundle may come from anywhere. False and a reason where something is missing or wrong. What
+ * was read is freed by `bundle_free` in either case. */
 bool bundle_read(const char *folder, struct bundle *bundle, struct failure *failure);
 
 void bundle_free(struct bundle *bundle);
-
-/* FOLDER/NAME, to be freed; NULL without memory. */
-char *path_in(const char *folder, const char *name);
 
 #endif

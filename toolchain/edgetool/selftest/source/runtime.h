@@ -33,8 +33,8 @@ struct runtime *runtime_open(const struct opening *opening, struct failure *fail
 /* Version of the library that was loaded; lives as long as the runtime. */
 const char *runtime_version(const struct runtime *runtime);
 
-/* Runs once. Every output comes with its name, and with the dtype that it should have, which counts only where the runtime
- * itself lacks that type; dtype, shape and data are filled in. The data belong to the runtime, and stay until the next
+/* Runs once. Every output comes with its name, and with the dtype that it should have, which counts only where the
+ * runtime lacks that type; dtype, shape and data are filled in. The data belong to the runtime, and stay until the next
  * call. */
 bool runtime_infer(struct runtime *runtime, const struct tensor *inputs, size_t input_count, struct tensor *outputs,
                    size_t output_count, struct failure *failure);

@@ -7,6 +7,7 @@
 
 #include "agree.h"
 #include "bundle.h"
+#include "file.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -90,7 +91,7 @@ static bool parse_options(int count, char **arguments, struct options *options, 
     return true;
 }
 
-/* In one line, without what a terminal would obey: names come from the bundle, reasons from runtimes, in several lines. */
+/* In one line, without what a terminal would obey: names come from the bundle, reasons from runtimes. */
 static void make_plain(char *text)
 {
     for (; *text; text++) {
