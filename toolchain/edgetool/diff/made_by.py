@@ -25,6 +25,9 @@ TITLES: Mapping[CauseKind, str] = {
 }
 """Section in which a difference of what went into the builds is shown."""
 
+_SHOWN_ELSEWHERE = frozenset({"name", "version", "preprocess"})
+"""Options that the head of a difference names, or its signature."""
+
 _RANK = {"held": 0, "unverified": 1, "missed": 2}
 _SHOWN = 16
 
@@ -33,7 +36,7 @@ def inputs(old: Side, new: Side) -> dict[str, tuple[Row, ...]]:
     """Rows by section title, of everything that went into the two builds and is not equal."""
     found: dict[str, list[Row]] = {title: [] for title in TITLES.values()}
     for cause in causes(old.account, new.account):
-        if title := TITLES.get(cause.kind):
+        if (title := TITLES.get(cause.kind)) and cause.name not in _SHOWN_ELSEWHERE:
             found[title].append(_row(cause))
     found["passes and options"] += _lowerings(old, new)
     found["target"] += _target(old, new)

@@ -19,9 +19,6 @@ from edgetool.engine.services import Services
 from edgetool.engine.standing import Choice, choice_of_report
 from edgetool.errors import DeviceError, IntegrityError, UnavailableError
 
-_LATENCY_TIME = 0.05
-"""Seconds: a bundle's measurements are no part of what is compared."""
-
 _DATE = "SOURCE_DATE_EPOCH"
 
 
@@ -57,9 +54,7 @@ def rebuild(bundle: Bundle, plan: BuildPlan, services: Services, *, output: Path
     Raises:
         EdgetoolError: whatever else ends a build: a source that is gone, a pass that refuses.
     """
-    options = BuildOptions(
-        output=output, latency_time=_LATENCY_TIME, allow_unverified=True, repeat=_choice(bundle, plan)
-    )
+    options = BuildOptions(output=output, allow_unverified=True, repeat=_choice(bundle, plan))
     try:
         with _as_of(bundle.manifest.created):
             finished = build(plan, services, options)
