@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import os
 import subprocess
@@ -11,13 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from edgetool.bundle.read import read_bundle
 from edgetool.bundle.verify import verify
-from edgetool.trust.dsse import envelope
+from edgetool.trust.model_signing import Envelope, read_envelope, signed_bytes, write_envelope
 from edgetool.trust.signer import Signer
+from edgetool.trust.signing import sign_bundle
 from edgetool_firmware.health import programs
-from tests.firmware.credentials import write_public_key
+from tests.firmware.credentials import write_key, write_public_key
 from tests.firmware.damage import flip_byte
 from tests.firmware.device_shell import DeviceShell, make_device
 
@@ -35,19 +35,8 @@ def small(make_bundle: Make) -> Path:
     return make_bundle(files={"engine.onnx": b"engine", 'data/a "quoted" ünïcode 漢字 🐁 name.bin': b"weights" * 99})
 
 
-def signed(bundle: Path, signer: Signer, *, predicate: str = "https://model_signing/signature/v1.0") -> Path:
-    """Sign as the model-signing format says."""
-    resources = [
-        {"name": str(path.relative_to(bundle)), "digest": hashlib.sha256(path.read_bytes()).hexdigest(),
-         "algorithm": "sha256"}
-        for path in sorted(bundle.rglob("*")) if path.is_file()
-    ]  # fmt: skip
-    statement = {"_type": "https://in-toto.io/Statement/v1", "predicateType": predicate, "subject": [],
-                 "predicate": {"resources": resources, "serialization": {"method": "files"}}}  # fmt: skip
-    document = {"dsseEnvelope": envelope("application/vnd.in-toto+json", json.dumps(statement).encode(), signer)}
-    beside = bundle.with_name(bundle.name + ".sig")
-    beside.write_text(json.dumps(document))
-    return beside
+def signed(bundle: Path, signer: Signer) -> Path:
+    return sign_bundle(bundle, signer).path
 
 
 def test_the_programs_are_plain_posix_shell(require_tool: Callable[[str], str]) -> None:
@@ -61,7 +50,7 @@ def test_a_whole_bundle_is_healthy_and_what_was_not_done_is_said(device: DeviceS
     done = device.run(HEALTH, f"{bundle}/")
     assert done.returncode == 0, done.stderr
     assert "signature not checked" in done.stdout
-    assert "self-test not run" in done.stdout
+    assert "self-test not run: this device has no program" in done.stdout
 
 
 def test_names_with_spaces_quotes_and_other_scripts_are_read(device: DeviceShell, small: Path) -> None:
@@ -194,11 +183,15 @@ def test_it_judges_as_verify_does(device: DeviceShell, make_bundle: Make) -> Non
     assert device.run(HEALTH, bundle).returncode == 0
 
 
-@pytest.mark.parametrize("key_name", ["ec_key", "rsa_key"])
+def _key(path: Path, curve: ec.EllipticCurve) -> Path:
+    return write_key(path, ec.generate_private_key(curve))
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()], ids=lambda curve: curve.name)
 def test_a_signature_by_the_trusted_key(
-    device: DeviceShell, small: Path, key_name: str, request: pytest.FixtureRequest, signer_of: Callable[..., Signer]
+    device: DeviceShell, small: Path, curve: ec.EllipticCurve, tmp_path: Path, signer_of: Callable[..., Signer]
 ) -> None:
-    key = request.getfixturevalue(key_name)
+    key = _key(tmp_path / "key.pem", curve)
     signed(small, signer_of(key))
     write_public_key(device.etc / "trusted.pem", key)
     done = device.run(HEALTH, small)
@@ -219,9 +212,9 @@ def test_no_signature_where_a_key_is_trusted(device: DeviceShell, small: Path) -
 
 @pytest.mark.usefixtures("trusted")
 def test_a_signature_by_somebody_else(
-    device: DeviceShell, small: Path, rsa_key: Path, signer_of: Callable[..., Signer]
+    device: DeviceShell, small: Path, tmp_path: Path, signer_of: Callable[..., Signer]
 ) -> None:
-    signed(small, signer_of(rsa_key))
+    signed(small, signer_of(_key(tmp_path / "other.pem", ec.SECP256R1())))
     done = device.run(HEALTH, small)
     assert (done.returncode, "error[signature-wrong]" in done.stderr) == (7, True)
 
@@ -252,22 +245,39 @@ def test_a_bundle_changed_together_with_its_manifest(
 
 
 @pytest.mark.usefixtures("trusted")
-@pytest.mark.parametrize("part", ["payload", "sig", "payloadType", "predicate"])
-def test_a_signature_that_was_touched(
-    device: DeviceShell, small: Path, part: str, ec_key: Path, signer_of: Callable[..., Signer]
+@pytest.mark.parametrize(
+    ("old", "new", "signed_again"),
+    [
+        (b"net-1.2.0", b"net-9.9.9", False),
+        (b"https://model_signing/signature/v1.0", b"https://example.com/other", True),
+        (b'"resources":[', b'"resources":[],"others":[', True),
+        (b'"name":"manifest.json"', b'"name":"./manifest.json"', True),
+        (b'"name":"manifest.json"', b'"name":"manifest.json","name":"manifest.json"', True),
+    ],
+)
+def test_a_statement_that_is_not_the_one(
+    device: DeviceShell,
+    small: Path,
+    old: bytes,
+    new: bytes,
+    signed_again: bool,
+    ec_key: Path,
+    signer_of: Callable[..., Signer],
 ) -> None:
-    predicate = "https://example.com/other" if part == "predicate" else "https://model_signing/signature/v1.0"
-    beside = signed(small, signer_of(ec_key), predicate=predicate)
-    document = json.loads(beside.read_text())
-    inside = document["dsseEnvelope"]
-    if part == "payload":
-        plain = base64.b64decode(inside["payload"]).replace(b"sha256", b"sha257")
-        inside["payload"] = base64.b64encode(plain).decode()
-    elif part == "payloadType":
-        inside["payloadType"] = "text/plain"
-    elif part == "sig":
-        inside["signatures"][0]["sig"] = base64.b64encode(b"0" * 70).decode()
-    beside.write_text(json.dumps(document))
+    """Changed afterwards, or signed by the right key and not a list of this bundle's files."""
+    beside = signed(small, signer_of(ec_key))
+    envelope = read_envelope(beside.read_bytes())
+    payload = envelope.payload.replace(old, new)
+    assert payload != envelope.payload
+    signature = signer_of(ec_key).sign(signed_bytes(payload)) if signed_again else envelope.signature
+    beside.write_bytes(write_envelope(Envelope(payload, signature, envelope.key_hint)))
+    assert device.run(HEALTH, small).returncode == 7
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("text", ["", "{}", "no JSON", '{"dsseEnvelope": {"payloadType": "text/plain"}}'])
+def test_a_signature_that_is_none(device: DeviceShell, small: Path, text: str) -> None:
+    small.with_name(small.name + ".sig").write_text(text)
     assert device.run(HEALTH, small).returncode == 7
 
 
@@ -313,6 +323,18 @@ def test_the_selftest_decides(device: DeviceShell, small: Path, body: str, code:
     done = device.run(HEALTH, "--timeout", "1", small)
     assert done.returncode == code, done.stderr
     assert says in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("code", "expected"), [(0, 0), (1, 4), (3, 4)])
+def test_the_selftest_of_the_device(
+    device: DeviceShell, bundle: Path, code: int, expected: int, require_tool: Callable[[str], str]
+) -> None:
+    """One program a device, which reads from the bundle what to do."""
+    program = device.programs / "edgetool-selftest"
+    program.write_text(f'#!{require_tool("dash")}\n[ -f "$1/src/selftest.conf" ] || exit 9\nexit {code}\n')
+    program.chmod(0o755)
+    done = device.run(HEALTH, bundle)
+    assert done.returncode == expected, done.stderr
 
 
 def test_a_selftest_that_is_named_and_absent(device: DeviceShell, small: Path) -> None:
