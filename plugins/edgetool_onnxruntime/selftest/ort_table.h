@@ -1,7 +1,8 @@
 /* The part of ONNX Runtime's C API that the self-test calls, for machines that have the library and not its headers.
  *
- * OrtApi is a table of functions to which releases only ever append, so that a place in it never changes. The numbers are
- * those places; what lies between is skipped. With -DONNXRUNTIME_INCLUDE_DIR the official header takes this one's place.
+ * OrtApi is a table of functions to which releases only ever append, so that a place in it never changes. The numbers
+ * are those places; what lies between is skipped. With -DONNXRUNTIME_INCLUDE_DIR the official header takes this one's
+ * place.
  */
 #ifndef EDGETOOL_ORT_TABLE_H
 #define EDGETOOL_ORT_TABLE_H
@@ -53,8 +54,8 @@ typedef void (*OrtSkipped)(void);
 /* Functions that return a status return NULL where all went well. */
 typedef struct {
     OrtSkipped skipped_0[2];
-    const char *(*GetErrorMessage)(const OrtStatus *status);                                           /* 2 */
-    OrtStatus *(*CreateEnv)(OrtLoggingLevel level, const char *log_id, OrtEnv **env);                  /* 3 */
+    const char *(*GetErrorMessage)(const OrtStatus *status);                          /* 2 */
+    OrtStatus *(*CreateEnv)(OrtLoggingLevel level, const char *log_id, OrtEnv **env); /* 3 */
     OrtSkipped skipped_4[3];
     OrtStatus *(*CreateSession)(const OrtEnv *env, const char *path, const OrtSessionOptions *options, /* 7 */
                                 OrtSession **session);
@@ -66,14 +67,14 @@ typedef struct {
     OrtSkipped skipped_11[2];
     OrtStatus *(*SetSessionExecutionMode)(OrtSessionOptions *options, ExecutionMode mode); /* 13 */
     OrtSkipped skipped_14[8];
-    OrtStatus *(*SetSessionLogSeverityLevel)(OrtSessionOptions *options, int level);                           /* 22 */
+    OrtStatus *(*SetSessionLogSeverityLevel)(OrtSessionOptions *options, int level);                          /* 22 */
     OrtStatus *(*SetSessionGraphOptimizationLevel)(OrtSessionOptions *options, GraphOptimizationLevel level); /* 23 */
-    OrtStatus *(*SetIntraOpNumThreads)(OrtSessionOptions *options, int threads);                               /* 24 */
-    OrtStatus *(*SetInterOpNumThreads)(OrtSessionOptions *options, int threads);                               /* 25 */
+    OrtStatus *(*SetIntraOpNumThreads)(OrtSessionOptions *options, int threads);                              /* 24 */
+    OrtStatus *(*SetInterOpNumThreads)(OrtSessionOptions *options, int threads);                              /* 25 */
     OrtSkipped skipped_26[23];
     OrtStatus *(*CreateTensorWithDataAsOrtValue)(const OrtMemoryInfo *info, void *data, size_t bytes, /* 49 */
-                                                 const int64_t *shape, size_t rank,
-                                                 ONNXTensorElementDataType type, OrtValue **value);
+                                                 const int64_t *shape, size_t rank, ONNXTensorElementDataType type,
+                                                 OrtValue **value);
     OrtSkipped skipped_50[1];
     OrtStatus *(*GetTensorMutableData)(OrtValue *value, void **data); /* 51 */
     OrtSkipped skipped_52[8];
@@ -106,7 +107,7 @@ typedef struct {
     const char *(*GetVersionString)(void);
 } OrtApiBase;
 
-#define ORT_PLACE(function, place) \
+#define ORT_PLACE(function, place)                                                                                     \
     _Static_assert(offsetof(OrtApi, function) == (place) * sizeof(OrtSkipped), #function " is out of place")
 ORT_PLACE(GetErrorMessage, 2);
 ORT_PLACE(CreateSession, 7);

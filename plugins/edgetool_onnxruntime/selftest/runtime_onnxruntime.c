@@ -25,25 +25,19 @@ struct runtime {
     OrtEnv *env;
     OrtMemoryInfo *memory;
     OrtSession *session;
-    OrtValue **inputs;  /* of the call that is running */
+    OrtValue **inputs; /* of the call that is running */
     size_t input_count;
     OrtValue **outputs; /* of the latest call: what it gave lies in them */
     size_t output_count;
 };
 
 static const ONNXTensorElementDataType TYPES[DTYPE_COUNT] = {
-    [DTYPE_BOOL] = ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL,
-    [DTYPE_INT8] = ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8,
-    [DTYPE_INT16] = ONNX_TENSOR_ELEMENT_DATA_TYPE_INT16,
-    [DTYPE_INT32] = ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32,
-    [DTYPE_INT64] = ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64,
-    [DTYPE_UINT8] = ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8,
-    [DTYPE_UINT16] = ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT16,
-    [DTYPE_UINT32] = ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT32,
-    [DTYPE_UINT64] = ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT64,
-    [DTYPE_FLOAT16] = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16,
-    [DTYPE_BFLOAT16] = ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16,
-    [DTYPE_FLOAT32] = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
+    [DTYPE_BOOL] = ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL,         [DTYPE_INT8] = ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8,
+    [DTYPE_INT16] = ONNX_TENSOR_ELEMENT_DATA_TYPE_INT16,       [DTYPE_INT32] = ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32,
+    [DTYPE_INT64] = ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64,       [DTYPE_UINT8] = ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8,
+    [DTYPE_UINT16] = ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT16,     [DTYPE_UINT32] = ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT32,
+    [DTYPE_UINT64] = ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT64,     [DTYPE_FLOAT16] = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16,
+    [DTYPE_BFLOAT16] = ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16, [DTYPE_FLOAT32] = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
     [DTYPE_FLOAT64] = ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE,
 };
 
@@ -195,7 +189,8 @@ static bool open_session(struct runtime *runtime, const struct opening *opening,
             return false;
         }
     }
-    return is_fine(api, api->CreateSession(runtime->env, opening->engine, options, &runtime->session), "the engine", failure);
+    return is_fine(api, api->CreateSession(runtime->env, opening->engine, options, &runtime->session), "the engine",
+                   failure);
 }
 
 static bool open_all(struct runtime *runtime, const struct opening *opening, struct failure *failure)
@@ -207,7 +202,8 @@ static bool open_all(struct runtime *runtime, const struct opening *opening, str
     const OrtApi *api = runtime->api;
     const bool is_open =
         is_fine(api, api->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "edgetool-selftest", &runtime->env), "start", failure) &&
-        is_fine(api, api->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &runtime->memory), "start", failure) &&
+        is_fine(api, api->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &runtime->memory), "start",
+                failure) &&
         is_fine(api, api->CreateSessionOptions(&options), "start", failure) &&
         open_session(runtime, opening, options, failure);
     if (options) {
@@ -265,7 +261,8 @@ static bool describe(const OrtApi *api, OrtValue *value, struct tensor *output, 
     while (is_known && TYPES[output->dtype] != type) {
         output->dtype = (enum dtype)((int)output->dtype + 1);
         if (output->dtype == DTYPE_COUNT) {
-            return fail(failure, "%s: its elements are of ONNX type %d, which cannot be compared", output->name, (int)type);
+            return fail(failure, "%s: its elements are of ONNX type %d, which cannot be compared", output->name,
+                        (int)type);
         }
     }
     return is_known;

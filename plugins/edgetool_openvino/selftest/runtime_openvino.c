@@ -21,9 +21,9 @@ struct runtime {
 };
 
 static const ov_element_type_e TYPES[DTYPE_COUNT] = {
-    [DTYPE_BOOL] = BOOLEAN,  [DTYPE_INT8] = I8,      [DTYPE_INT16] = I16,    [DTYPE_INT32] = I32,   [DTYPE_INT64] = I64,
-    [DTYPE_UINT8] = U8,      [DTYPE_UINT16] = U16,   [DTYPE_UINT32] = U32,   [DTYPE_UINT64] = U64,  [DTYPE_FLOAT16] = F16,
-    [DTYPE_BFLOAT16] = BF16, [DTYPE_FLOAT32] = F32,  [DTYPE_FLOAT64] = F64,
+    [DTYPE_BOOL] = BOOLEAN,  [DTYPE_INT8] = I8,     [DTYPE_INT16] = I16,   [DTYPE_INT32] = I32,  [DTYPE_INT64] = I64,
+    [DTYPE_UINT8] = U8,      [DTYPE_UINT16] = U16,  [DTYPE_UINT32] = U32,  [DTYPE_UINT64] = U64, [DTYPE_FLOAT16] = F16,
+    [DTYPE_BFLOAT16] = BF16, [DTYPE_FLOAT32] = F32, [DTYPE_FLOAT64] = F64,
 };
 
 /* False and OpenVINO's own words where something went wrong. */
@@ -61,8 +61,8 @@ static bool has_device(const ov_available_devices_t *present, const char *name)
     return false;
 }
 
-/* DEVICE KEY=VALUE. What is not here is left out: a list of devices may name more than this machine has, and where one is
- * missing that cannot be, compiling says so. */
+/* DEVICE KEY=VALUE. What is not here is left out: a list of devices may name more than this machine has, and where one
+ * is missing that cannot be, compiling says so. */
 static bool set_property(const ov_core_t *core, const ov_available_devices_t *present, const char *text,
                          struct failure *failure)
 {
@@ -78,7 +78,8 @@ static bool set_property(const ov_core_t *core, const ov_available_devices_t *pr
     return !has_device(present, device) || is_fine(ov_core_set_properties(core, device, 1, &property), text, failure);
 }
 
-static bool set_threads(const ov_core_t *core, const ov_available_devices_t *present, int threads, struct failure *failure)
+static bool set_threads(const ov_core_t *core, const ov_available_devices_t *present, int threads,
+                        struct failure *failure)
 {
     char text[64];
     (void)snprintf(text, sizeof text, "CPU INFERENCE_NUM_THREADS=%d", threads);
@@ -185,9 +186,9 @@ static bool feed(ov_infer_request_t *request, const struct tensor *input, struct
     ov_tensor_t *tensor = NULL;
     memcpy(sizes, input->shape, sizeof sizes);
     const ov_shape_t shape = {(int64_t)input->rank, sizes};
-    const bool is_fed =
-        is_fine(ov_tensor_create_from_host_ptr(TYPES[input->dtype], shape, input->data, &tensor), input->name, failure) &&
-        is_fine(ov_infer_request_set_tensor(request, input->name, tensor), input->name, failure);
+    const bool is_fed = is_fine(ov_tensor_create_from_host_ptr(TYPES[input->dtype], shape, input->data, &tensor),
+                                input->name, failure) &&
+                        is_fine(ov_infer_request_set_tensor(request, input->name, tensor), input->name, failure);
     if (tensor) {
         ov_tensor_free(tensor);
     }
@@ -206,7 +207,8 @@ static bool take_type(const ov_tensor_t *tensor, struct tensor *output, struct f
             return true;
         }
     }
-    return fail(failure, "%s: its elements are of OpenVINO's type %d, which cannot be compared", output->name, (int)type);
+    return fail(failure, "%s: its elements are of OpenVINO's type %d, which cannot be compared", output->name,
+                (int)type);
 }
 
 static bool take_shape(const ov_tensor_t *tensor, struct tensor *output, struct failure *failure)
@@ -222,7 +224,8 @@ static bool take_shape(const ov_tensor_t *tensor, struct tensor *output, struct 
             output->shape[axis] = shape.dims[axis];
         }
     } else {
-        (void)fail(failure, "%s: it has %lld dimensions, more than can be compared", output->name, (long long)shape.rank);
+        (void)fail(failure, "%s: it has %lld dimensions, more than can be compared", output->name,
+                   (long long)shape.rank);
     }
     (void)ov_shape_free(&shape);
     return is_small;
@@ -249,7 +252,8 @@ bool runtime_infer(struct runtime *runtime, const struct tensor *inputs, size_t 
             return false;
         }
     }
-    /* With one inference thread, the call that also waits forgets an error and gives back what the memory held (2026.4). */
+    /* With one inference thread, the call that also waits forgets an error and gives back what the memory held
+     * (2026.4). */
     if (!is_fine(ov_infer_request_start_async(runtime->request), "the engine does not run", failure) ||
         !is_fine(ov_infer_request_wait(runtime->request), "the engine does not run", failure)) {
         return false;

@@ -26,10 +26,12 @@ extern "C" const char *const RUNTIME_NAME = "tensorrt-rtx";
 extern "C" const char *const RUNTIME_NAME = "tensorrt";
 #endif
 
-namespace {
+namespace
+{
 
 // Keeps the latest error: TensorRT says there what it does not say by its return values.
-class Logger final : public nvinfer1::ILogger {
+class Logger final : public nvinfer1::ILogger
+{
 public:
     void log(Severity severity, const char *text) noexcept override
     {
@@ -55,7 +57,8 @@ private:
 };
 
 // Memory on the GPU.
-class Buffer {
+class Buffer
+{
 public:
     Buffer() = default;
     Buffer(const Buffer &) = delete;
@@ -152,8 +155,8 @@ bool fits_int32(const tensor &input)
     return true;
 }
 
-// The input in the engine's type. Before version 10 TensorRT has no int64, and takes int32 in its place; it has never had
-// float64, and takes float32.
+// The input in the engine's type. Before version 10 TensorRT has no int64, and takes int32 in its place; it has never
+// had float64, and takes float32.
 bool narrow(const tensor &input, Port &port, failure *failure)
 {
     const size_t count = input.bytes / dtype_size(input.dtype);
@@ -219,7 +222,8 @@ struct runtime {
     std::string version;
 };
 
-namespace {
+namespace
+{
 
 bool is_input(const runtime &self, const std::string &name)
 {
@@ -320,11 +324,10 @@ bool give(runtime &self, const tensor &input, failure *failure)
         return fail(failure, "%s: its shape is outside of the engine's profile: %s", input.name,
                     self.logger.take().c_str());
     }
-    if (!port.is_on_host &&
-        (!is_fine(port.device.reserve(port.host.size()), input.name, failure) ||
-         !is_fine(cudaMemcpyAsync(port.device.data(), port.host.data(), port.host.size(), cudaMemcpyHostToDevice,
-                                  self.stream),
-                  input.name, failure))) {
+    if (!port.is_on_host && (!is_fine(port.device.reserve(port.host.size()), input.name, failure) ||
+                             !is_fine(cudaMemcpyAsync(port.device.data(), port.host.data(), port.host.size(),
+                                                      cudaMemcpyHostToDevice, self.stream),
+                                      input.name, failure))) {
         return false;
     }
     void *address = port.is_on_host ? port.host.data() : port.device.data();
@@ -342,7 +345,8 @@ bool shape_of(const runtime &self, const char *name, const Port &port, tensor &o
         output.shape[output.rank++] = shape.d[axis];
     }
     if (shape.nbDims < 0 || !tensor_bytes(&output, &output.bytes)) {
-        return fail(failure, "%s: its shape depends on the values of the inputs, which this self-test cannot run", name);
+        return fail(failure, "%s: its shape depends on the values of the inputs, which this self-test cannot run",
+                    name);
     }
     return true;
 }

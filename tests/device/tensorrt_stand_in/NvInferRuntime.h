@@ -1,6 +1,6 @@
-// In place of TensorRT's header: declarations of what the self-test calls, as versions 8.6, 10 and 11 have them, and one
-// engine. It gives `doubled`, in the type of its input `x`, and `count`, an int32 on the host: how many rows there were.
-// Its file says `plan float32` or `plan int32`. What runs on it proves nothing for TensorRT.
+// In place of TensorRT's header: declarations of what the self-test calls, as versions 8.6, 10 and 11 have them, and
+// one engine. It gives `doubled`, in the type of its input `x`, and `count`, an int32 on the host: how many rows there
+// were. Its file says `plan float32` or `plan int32`. What runs on it proves nothing for TensorRT.
 #pragma once
 
 #include <cstddef>
@@ -14,12 +14,21 @@
 
 struct CUstream_st;
 
-namespace nvinfer1 {
+namespace nvinfer1
+{
 
 enum class DataType : int32_t {
-    kFLOAT = 0, kHALF = 1, kINT8 = 2, kINT32 = 3, kBOOL = 4, kUINT8 = 5, kFP8 = 6,
+    kFLOAT = 0,
+    kHALF = 1,
+    kINT8 = 2,
+    kINT32 = 3,
+    kBOOL = 4,
+    kUINT8 = 5,
+    kFP8 = 6,
 #if NV_TENSORRT_MAJOR >= 10
-    kBF16 = 7, kINT64 = 8, kINT4 = 9,
+    kBF16 = 7,
+    kINT64 = 8,
+    kINT4 = 9,
 #endif
 };
 enum class TensorLocation : int32_t { kDEVICE = 0, kHOST = 1 };
@@ -35,16 +44,20 @@ struct Dims {
 #endif
 };
 
-class ILogger {
+class ILogger
+{
 public:
     enum class Severity : int32_t { kINTERNAL_ERROR = 0, kERROR = 1, kWARNING = 2, kINFO = 3, kVERBOSE = 4 };
     virtual void log(Severity severity, const char *text) noexcept = 0;
     virtual ~ILogger() = default;
 };
 
-class IExecutionContext {
+class IExecutionContext
+{
 public:
-    IExecutionContext(ILogger &logger, bool is_float) : logger_(logger), is_float_(is_float) {}
+    IExecutionContext(ILogger &logger, bool is_float) : logger_(logger), is_float_(is_float)
+    {
+    }
     virtual ~IExecutionContext() = default;
     bool setInputShape(const char *name, Dims const &dims) noexcept
     {
@@ -86,9 +99,12 @@ private:
     void *x_ = nullptr, *doubled_ = nullptr, *count_ = nullptr;
 };
 
-class ICudaEngine {
+class ICudaEngine
+{
 public:
-    ICudaEngine(ILogger &logger, bool is_float) : logger_(logger), is_float_(is_float) {}
+    ICudaEngine(ILogger &logger, bool is_float) : logger_(logger), is_float_(is_float)
+    {
+    }
     virtual ~ICudaEngine() = default;
     IExecutionContext *createExecutionContext() noexcept
     {
@@ -120,9 +136,12 @@ private:
     bool is_float_;
 };
 
-class IRuntime {
+class IRuntime
+{
 public:
-    explicit IRuntime(ILogger &logger) : logger_(logger) {}
+    explicit IRuntime(ILogger &logger) : logger_(logger)
+    {
+    }
     virtual ~IRuntime() = default;
     ICudaEngine *deserializeCudaEngine(const void *plan, size_t size) noexcept
     {
@@ -133,7 +152,9 @@ public:
         }
         return new ICudaEngine(logger_, text == "plan float32");
     }
-    void setDLACore(int32_t) noexcept {}
+    void setDLACore(int32_t) noexcept
+    {
+    }
 
 private:
     ILogger &logger_;

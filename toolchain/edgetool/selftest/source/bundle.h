@@ -23,8 +23,8 @@ struct bundle {
     char *text; /* src/selftest.conf, in which all names and values are */
 };
 
-/* Reads all of it, checked: a bundle may come from anywhere. False and a reason where something is missing or wrong. What
- * was read is freed by `bundle_free` in either case. */
+/* Reads all of it, checked: a bundle may come from anywhere. False and a reason where something is missing or wrong.
+ * What was read is freed by `bundle_free` in either case. */
 bool bundle_read(const char *folder, struct bundle *bundle, struct failure *failure);
 
 void bundle_free(struct bundle *bundle);

@@ -9,7 +9,8 @@
 /* FOLDER/NAME, to be freed; NULL without memory. */
 char *path_in(const char *folder, const char *name);
 
-/* All bytes of a file and a zero behind them, to be freed; NULL and a reason where it is not there, or larger than that. */
+/* All bytes of a file and a zero behind them, to be freed; NULL and a reason where it is not there, or larger than
+ * that. */
 char *read_file(const char *path, size_t limit, size_t *size, struct failure *failure);
 
 #endif
