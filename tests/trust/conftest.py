@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from edgetool.bundle.write import write_bundle
 from edgetool.trust.pyz import write_verifier
 from tests.bundle.samples import contents
-from tests.trust.signed import Verifier, by_library, by_program
+from tests.trust.signed import Verifier, by_library, by_program, oldest_python
 
 _LIBRARIES = (Path("/usr/lib/softhsm/libsofthsm2.so"), Path("/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"))
 
@@ -77,12 +78,11 @@ def _verifier(request: pytest.FixtureRequest, pyz: Path, require_tool: Callable[
     if request.param == "library":
         return by_library
     require_tool("openssl")
-    return by_program(pyz)
+    return by_program(pyz, oldest_python() if request.param == "oldest" else sys.executable)
 
 
-check = pytest.fixture(params=["library", "program"], name="check")(_verifier)
-"""Both programs have to come to the same verdicts."""
-check_case = pytest.fixture(params=["library", pytest.param("program", marks=pytest.mark.slow)], name="check_case")(
-    _verifier
-)
+_OLDEST = pytest.param("oldest", marks=pytest.mark.slow)
+check = pytest.fixture(params=["library", "program", _OLDEST], name="check")(_verifier)
+"""Both programs have to come to the same verdicts, with the oldest Python, too."""
+check_case = pytest.fixture(params=["library", _OLDEST], name="check_case")(_verifier)
 """The same for the many cases of one thing, which take a process each with the second program."""

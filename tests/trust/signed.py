@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -21,6 +23,7 @@ from edgetool.trust import model_signing, verifier
 from edgetool.trust.model_signing import Envelope, Statement
 from tests.trust.credentials import Holder
 
+OLDEST = (3, 8)
 ALGORITHMS: dict[int, hashes.HashAlgorithm] = {256: hashes.SHA256(), 384: hashes.SHA384(), 521: hashes.SHA512()}
 
 
@@ -92,3 +95,21 @@ def sign_as(bundle: Path, *chain: Holder) -> Path:
 
 def statement(bundle: Path, **other: str) -> bytes:
     return model_signing.write_statement(Statement(bundle.name, {**verify(bundle).hashes, **other}))
+
+
+def oldest_python() -> str:
+    """The oldest Python that this machine has, down to 3.8, and not the one that runs the tests."""
+    names = [f"python3.{minor}" for minor in range(OLDEST[1], sys.version_info.minor)]
+    folders = [path / "bin" for path in (Path.home() / ".pyenv/versions").glob("3.*")]
+    for name in names:
+        for found in [shutil.which(name), *(str(folder / name) for folder in folders)]:
+            if found and _works(found):
+                return found
+    pytest.skip("no Python older than the one that runs the tests")
+
+
+def _works(python: str) -> bool:
+    try:
+        return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False

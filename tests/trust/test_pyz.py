@@ -6,7 +6,6 @@ import ast
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -20,10 +19,9 @@ from edgetool.trust.keys import load_signer
 from edgetool.trust.pyz import write_verifier
 from edgetool.trust.signing import sign_bundle
 from tests.trust.credentials import issue, private_pem, public_pem, write_private
-from tests.trust.signed import by_library, by_program, sign_as
+from tests.trust.signed import OLDEST, by_library, by_program, oldest_python, sign_as
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-OLDEST = (3, 8)
 KEY = ec.generate_private_key(ec.SECP256R1())
 
 
@@ -38,24 +36,6 @@ def public(tmp_path: Path) -> Path:
 def signed(bundle: Path, tmp_path: Path) -> Path:
     sign_bundle(bundle, load_signer(str(write_private(tmp_path / "key.pem", private_pem(KEY)))))
     return bundle
-
-
-def old_python() -> str:
-    """The oldest Python that this machine has, down to 3.8, and not the one that runs the tests."""
-    names = [f"python3.{minor}" for minor in range(OLDEST[1], sys.version_info.minor)]
-    folders = [path / "bin" for path in (Path.home() / ".pyenv/versions").glob("3.*")]
-    for name in names:
-        for found in [shutil.which(name), *(str(folder / name) for folder in folders)]:
-            if found and _works(found):
-                return found
-    pytest.skip("no Python older than the one that runs the tests")
-
-
-def _works(python: str) -> bool:
-    try:
-        return subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode == 0
-    except OSError:
-        return False
 
 
 def test_it_is_written_by_a_command_and_deterministic(tmp_path: Path, run_cli: Cli) -> None:
@@ -101,7 +81,7 @@ def test_it_needs_the_standard_library_only(signed: Path, public: Path, pyz: Pat
 def test_the_oldest_python_here_comes_to_the_same_verdicts(
     signed: Path, public: Path, pyz: Path, tmp_path: Path
 ) -> None:
-    check = by_program(pyz, old_python())
+    check = by_program(pyz, oldest_python())
     good = check(signed, "--key", public)
     assert good.code == 0 and good.out == by_library(signed, "--key", public).out, good
     assert check(signed, "--key", public, "--json").code == 0
