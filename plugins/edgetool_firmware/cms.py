@@ -8,10 +8,16 @@ The hash has the identifiers of RFC 5754.
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING, TypeVar
 
 from edgetool.errors import ConfigError
 from edgetool.trust.signer import Signer
 from edgetool_firmware.der import NULL, OCTETS, element, explicit, identifier, integer, sequence, set_of, split
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate, ExtensionType
+
+    ExtensionT = TypeVar("ExtensionT", bound=ExtensionType)
 
 _DATA = identifier("1.2.840.113549.1.7.1")
 _SIGNED_DATA = identifier("1.2.840.113549.1.7.2")
@@ -23,7 +29,7 @@ _SCHEMES = {
     "ec": sequence(identifier("1.2.840.10045.4.3.2")),  # ecdsa-with-SHA256
 }
 _VERSION = integer(1)
-_EMAIL, _CODE, _ANY = "1.3.6.1.5.5.7.3.4", "1.3.6.1.5.5.7.3.3", "2.5.29.37.0"
+_EMAIL, _CODE = "1.3.6.1.5.5.7.3.4", "1.3.6.1.5.5.7.3.3"
 
 
 def sign_detached(digest: bytes, signer: Signer) -> bytes:
@@ -57,18 +63,31 @@ def require_purpose(signer: Signer, *, code_signing: bool) -> None:
 
     certificate = x509.load_der_x509_certificate(signer.certificates[0])
     wanted, name = (_CODE, "codeSigning") if code_signing else (_EMAIL, "emailProtection")
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        purposes = {purpose.dotted_string for purpose in usage}
-    except x509.ExtensionNotFound:
-        purposes = set() if code_signing else {_ANY}
-    if not purposes & {wanted, _ANY}:
+    missing = None
+    usage = _extension(certificate, x509.KeyUsage)
+    if usage is not None and not (usage.digital_signature or usage.content_commitment):
+        missing = "digitalSignature in its key usage"
+    extended = _extension(certificate, x509.ExtendedKeyUsage)
+    purposes = {purpose.dotted_string for purpose in extended or ()}
+    if wanted not in purposes and (extended is not None or code_signing):  # OpenSSL takes no anyExtendedKeyUsage here
+        missing = f"{name} in its extended key usage"
+    if missing is not None:
         raise ConfigError(
             "certificate-purpose",
-            f"the certificate's extended key usage does not have {name}, for which the device checks",
+            f"the certificate does not have {missing}, for which the device checks",
             where=signer.source,
-            hint=f"issue it with extendedKeyUsage={name}, or change `purpose` of the format and of the device",
+            hint=f"issue it with keyUsage=digitalSignature and extendedKeyUsage={name}; or say by the option `purpose` "
+            "what else the device checks for",
         )
+
+
+def _extension(certificate: Certificate, kind: type[ExtensionT]) -> ExtensionT | None:
+    from cryptography.x509 import ExtensionNotFound
+
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except ExtensionNotFound:
+        return None
 
 
 def _message(digest: bytes, signer: Signer, encapsulated: bytes) -> bytes:

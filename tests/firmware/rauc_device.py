@@ -53,7 +53,7 @@ class RaucDevice:
     """One device.
 
     Attributes:
-        folder: slots, status, mount points.
+        folder: slots, status, mount points; `etc/` stands for /etc/edgetool, empty at first.
         bus: address.
     """
 
@@ -84,6 +84,7 @@ def running_device(root: Path, require: Callable[[str], str]) -> Iterator[RaucDe
     running: list[subprocess.Popen[bytes]] = []
     try:
         (folder / "mnt").mkdir()
+        (folder / "etc").mkdir()
         for name in ("slot0", "slot1"):
             with (folder / name).open("wb") as file:
                 file.truncate(1 << 20)
@@ -100,7 +101,7 @@ def running_device(root: Path, require: Callable[[str], str]) -> Iterator[RaucDe
         device = RaucDevice(folder, address)
         with (folder / "log").open("wb") as log:
             command = [rauc, "-c", str(folder / "system.conf"), "--override-boot-slot=_external_", "service"]
-            environment = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": address}
+            environment = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": address, "EDGETOOL_ETC": str(folder / "etc")}
             running.append(subprocess.Popen(command, stdout=log, stderr=log, env=environment))
         _wait(lambda: _answers(address), "the service")
         yield device

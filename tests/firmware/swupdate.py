@@ -16,10 +16,12 @@ class SwUpdate:
     Attributes:
         tool: the program.
         trusted: PEM file of the certificates that it trusts.
+        etc: stands for /etc/edgetool; empty at first.
     """
 
     tool: str
     trusted: Path
+    etc: Path
 
     def check(self, image: Path, board: str = "edgeboard:1.0", *options: str | Path) -> str | None:
         """What it has against the image; None when it takes it."""
@@ -34,7 +36,7 @@ class SwUpdate:
         with tempfile.TemporaryDirectory(prefix="swu") as scratch:
             done = subprocess.run(
                 [self.tool, "-v", "-i", image, "-H", board, "-k", self.trusted, *options],
-                env={**os.environ, "TMPDIR": scratch},
+                env={**os.environ, "TMPDIR": scratch, "EDGETOOL_ETC": str(self.etc)},
                 capture_output=True,
                 text=True,
                 errors="replace",

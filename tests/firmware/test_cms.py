@@ -98,14 +98,26 @@ def test_a_key_that_stays_in_its_token(
 
 def test_a_certificate_for_something_else_is_refused(rsa_key: Path, authority: Authority) -> None:
     server = authority.certify(rsa_key, "server", usages=[ExtendedKeyUsageOID.SERVER_AUTH])
+    anything = authority.certify(rsa_key, "any", usages=[ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])
     code = authority.certify(rsa_key, "code", usages=[ExtendedKeyUsageOID.CODE_SIGNING])
     mail = authority.certify(rsa_key, "mail", usages=[ExtendedKeyUsageOID.EMAIL_PROTECTION])
-    for certificate, code_signing in ((server, False), (server, True), (code, False), (mail, True)):
+    for certificate, code_signing in ((server, False), (server, True), (anything, False), (code, False), (mail, True)):
         with pytest.raises(ConfigError, match="extended key usage") as raised:
             require_purpose(load_signer(str(rsa_key), certificate=certificate), code_signing=code_signing)
         assert raised.value.code == "certificate-purpose"
     require_purpose(load_signer(str(rsa_key), certificate=code), code_signing=True)
     require_purpose(load_signer(str(rsa_key), certificate=mail), code_signing=False)
+
+
+def test_a_certificate_that_may_only_issue_others_is_refused(
+    tmp_path: Path, rsa_key: Path, require_tool: Callable[[str], str]
+) -> None:
+    certificate = tmp_path / "issuer.pem"
+    usages = ["-addext", "keyUsage=keyCertSign", "-addext", "extendedKeyUsage=emailProtection"]
+    command = [require_tool("openssl"), "req", "-x509", "-key", rsa_key, "-subj", "/CN=issuer", *usages]
+    subprocess.run([*command, "-out", certificate], check=True, capture_output=True)
+    with pytest.raises(ConfigError, match="digitalSignature"):
+        require_purpose(load_signer(str(rsa_key), certificate=certificate), code_signing=False)
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,19 @@ def test_a_device_refuses_what_is_not_for_it_or_not_as_signed(
     assert not place.exists()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("install", ["files", "slot"])
+def test_a_bundle_that_is_not_healthy_fails_the_installation(
+    make_bundle: Make, raucb: Write, device: RaucDevice, place: Path, install: str
+) -> None:
+    (device.folder / "etc" / "compatibility").write_text("onnxruntime=1.99\n")
+    assert device.install(raucb(make_bundle(), layout="plain", install=install)).returncode != 0
+    assert "wrong-device" in device.log()
+    assert not place.exists()
+    mounted = Path("/proc/mounts").read_text()
+    assert str(device.folder) not in mounted
+
+
 def test_the_tree_is_that_of_the_kernels_documentation(tmp_path: Path) -> None:
     """By the definition, block by block; 129 blocks need a second level."""
     salt, data = b"salt" * 8, bytes(range(256)) * 16 * 129

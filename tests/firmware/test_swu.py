@@ -45,15 +45,16 @@ def swu(package: Run, signer: Signer, place: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def swupdate(require_tool: Callable[[str], str], authority: Authority) -> SwUpdate:
-    return _device(require_tool("swupdate"), authority)
+def swupdate(require_tool: Callable[[str], str], authority: Authority, tmp_path: Path) -> SwUpdate:
+    return _device(require_tool("swupdate"), authority, tmp_path / "etc")
 
 
-def _device(tool: str, authority: Authority) -> SwUpdate:
+def _device(tool: str, authority: Authority, etc: Path) -> SwUpdate:
     """SWUpdate does not look for intermediates in the message: the device has the whole chain."""
     chain = authority.folder / "device.pem"
     chain.write_bytes(authority.root.read_bytes() + authority.intermediate.read_bytes())
-    return SwUpdate(tool, chain)
+    etc.mkdir()
+    return SwUpdate(tool, chain, etc)
 
 
 def test_a_real_bundle_is_installed(bundle: Path, swu: Callable[..., Path], swupdate: SwUpdate, place: Path) -> None:
@@ -94,12 +95,11 @@ def test_a_bundle_that_is_not_healthy_is_not_taken_into_use(
     make_bundle: Make, swu: Callable[..., Path], swupdate: SwUpdate, place: Path
 ) -> None:
     assert swupdate.install(swu(make_bundle(version="1.0.0"))) is None
-    bundle = make_bundle(version="2.0.0")
-    stray = place.with_name("net.d") / f"incoming-{read_bundle(bundle).content_digest[:16]}" / "bundle" / "stray"
-    stray.parent.mkdir(parents=True)
-    stray.write_text("not in the manifest")
-    assert "postinstall" in (swupdate.install(swu(bundle)) or "")
+    (swupdate.etc / "compatibility").write_text("onnxruntime=1.99\n")
+    said = swupdate.install(swu(make_bundle(version="2.0.0"))) or ""
+    assert "wrong-device" in said
     assert read_bundle(place.resolve()).manifest.version == "1.0.0"
+    assert not list(place.parent.glob("net.d/incoming-*"))
 
 
 def test_names_of_files_are_taken_literally(
@@ -116,6 +116,7 @@ def test_other_boards_refuse_it(bundle: Path, swu: Callable[..., Path], swupdate
     assert swupdate.check(swu(bundle, hardware=["edgeboard:1.0", "other:7"]), board) is not None
 
 
+@pytest.mark.slow
 def test_each_board_and_each_revision_that_is_named_takes_it(
     bundle: Path, swu: Callable[..., Path], swupdate: SwUpdate
 ) -> None:
@@ -136,7 +137,7 @@ def test_one_changed_byte_is_refused(bundle: Path, swu: Callable[..., Path], swu
 
 def test_another_signer_is_refused(bundle: Path, swu: Callable[..., Path], swupdate: SwUpdate, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    stranger = _device(swupdate.tool, make_authority(tmp_path / "other"))
+    stranger = _device(swupdate.tool, make_authority(tmp_path / "other"), tmp_path / "strange")
     assert stranger.check(swu(bundle)) is not None
 
 
@@ -149,6 +150,7 @@ def test_an_ec_key_signs_too(
     assert done.facts["path"] == "/var/lib/edgetool/models/tiny"
 
 
+@pytest.mark.slow
 def test_code_signing_is_a_purpose_of_its_own(
     bundle: Path, package: Run, swupdate: SwUpdate, rsa_key: Path, authority: Authority
 ) -> None:

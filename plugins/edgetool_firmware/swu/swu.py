@@ -16,6 +16,7 @@ import pydantic
 
 from edgetool.artifact import Facts
 from edgetool.bundle.read import Bundle
+from edgetool.bundle.verify import MEASUREMENTS
 from edgetool.exporters import ExportContext, Exporter, ExporterOptions
 from edgetool.problem import Problem
 from edgetool_firmware.cms import require_purpose, sign_detached
@@ -27,6 +28,7 @@ from edgetool_firmware.swu.description import Condition, Description, Entry, Scr
 
 _LONGEST = 255
 """Bytes of a path on the device: SWUpdate's buffers."""
+_SHORTEN = "shorten the file's name, or `path`"
 
 _RESERVED = frozenset({"version", "description", "files", "scripts", "images", "partitions", "bootenv", "ref"})
 
@@ -73,15 +75,14 @@ class Swu(Exporter[SwuOptions]):
     certified = True
 
     def check(self, bundle: Bundle) -> tuple[Problem, ...]:
-        longest = _LONGEST - len(self._incoming(bundle)) - len(f"/{BUNDLE}/")
-        return tuple(
-            Problem(f"SWUpdate takes no {reason}: {record.path:.80}", fix=fix)
-            for record in bundle.manifest.files
-            for wrong, reason, fix in (
-                (record.size > LARGEST, "file of 4 GiB and more", "split the engine's weights into several files"),
-                (len(record.path.encode()) > longest, "path of more than 255 bytes", "shorten the file's name"),
-            )
-            if wrong
+        incoming = self._incoming(bundle)
+        sizes = {record.path: record.size for record in bundle.manifest.files} | {MEASUREMENTS: 0}
+        large = [path for path, size in sizes.items() if size > LARGEST]
+        long = [path for path in sizes if len(f"{incoming}/{BUNDLE}/{path}".encode()) > _LONGEST]
+        fix = "split the engine's weights into several files"
+        return (
+            *(Problem(f"SWUpdate takes no file of 4 GiB and more: {path:.80}", fix=fix) for path in large),
+            *(Problem(f"SWUpdate takes no path of more than 255 bytes: {path:.80}", fix=_SHORTEN) for path in long),
         )
 
     def export(self, bundle: Bundle, destination: Path, context: ExportContext) -> Facts:
