@@ -55,12 +55,14 @@ def test_golden_test_passes(
     board: str, model: MakeModel, tmp_path: Path, build: Callable[..., Engine], make: Callable[..., object]
 ) -> None:
     engine, io = bundled(tmp_path, model, build)
+    before = sorted(engine.directory.rglob("*"))
     done = make(engine, "test", f"BOARD={board}", f"IO={io}")
     assert done.returncode == 0, done.stderr
     said = done.stdout + done.stderr  # semihosting prints on the emulator's error stream
     assert "golden test passed" in said
     assert said.count("as expected") == len(engine.signature.outputs)
     assert "warning" not in done.stderr
+    assert sorted(engine.directory.rglob("*")) == before, "a bundle with more files than were signed is refused"
 
 
 @pytest.mark.parametrize("board", BOARDS)
@@ -84,11 +86,11 @@ def test_the_exit_status_is_the_one_of_the_image(
     for corrupt, status in ((False, 0), (True, 1)):
         if corrupt:
             (io / "case0-input0.bin").write_bytes(bytes((io / "case0-input0.bin").stat().st_size))
-        make(engine, "test", "BOARD=mps2-an386", f"IO={io}")
+        make(engine, "test", "BOARD=mps2-an386", f"IO={io}", f"BUILD={tmp_path / 'kept'}")
         done = subprocess.run(
             ["qemu-system-arm", "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none",
              "-semihosting-config", "enable=on,target=native",
-             "-kernel", engine.directory / "build/mps2-an386/golden_test"],
+             "-kernel", tmp_path / "kept" / "golden_test"],
             capture_output=True, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == status
