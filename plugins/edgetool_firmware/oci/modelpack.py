@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from edgetool.artifact import Facts
-from edgetool.bundle.manifest import Role
+from edgetool.bundle.manifest import FileRecord, Role
 from edgetool.bundle.read import Bundle
 from edgetool.exporters import ExportContext, Exporter, ExporterOptions
 from edgetool.problem import Problem
@@ -29,9 +29,9 @@ _KINDS: dict[Role, str] = {
     "io": "dataset",
     "report": "doc",
     "source": "code",
-    "other": "weight.config",
+    "other": "doc",
 }
-_CODE = frozenset({".sh", ".awk", ".py", ".c", ".cpp", ".h", ".txt", ".cmake"})
+_CODE = frozenset({".sh", ".awk", ".py", ".c", ".cpp", ".h"})
 _SETTINGS = frozenset({".json", ".xml", ".cache", ".toml", ".yaml"})
 _LAYER = 600  # bytes that a layer takes in a manifest, about
 
@@ -103,17 +103,17 @@ def _parts(bundle: Bundle, context: ExportContext) -> Iterator[_Part]:
     records = {f"{_FOLDER}/{record.path}": record for record in bundle.manifest.files}
     for item in items(bundle, context, folder=_FOLDER):
         record = records.get(item.name)
-        role = record.role if record is not None else "other"
         sha256 = record.sha256 if record is not None else None
-        is_entry = item.name == f"{_FOLDER}/{bundle.manifest.entry}"
-        yield _Part(item.name, item.path, _media_type(item.name, role, is_entry=is_entry), sha256)
+        yield _Part(item.name, item.path, f"application/vnd.cncf.model.{_kind(bundle, record)}.v1.raw", sha256)
 
 
-def _media_type(name: str, role: Role, *, is_entry: bool) -> str:
-    ending = PurePosixPath(name).suffix
-    kind = _KINDS[role]
-    if ending in _CODE and role in ("model", "other"):
-        kind = "code"
-    elif ending in _SETTINGS and role == "model" and not is_entry:
-        kind = "weight.config"
-    return f"application/vnd.cncf.model.{kind}.v1.raw"
+def _kind(bundle: Bundle, record: FileRecord | None) -> str:
+    """ModelPack's word for what a file is; those without a record are the manifest, measurements and the signature."""
+    if record is None:
+        return "weight.config"
+    ending = PurePosixPath(record.path).suffix
+    if record.role == "model" and ending in _CODE:
+        return "code"
+    if record.role == "model" and ending in _SETTINGS and record.path != bundle.manifest.entry:
+        return "weight.config"
+    return _KINDS[record.role]
