@@ -118,7 +118,7 @@ def test_the_signing_key_is_shown(old: Path, new: Path) -> None:
     new.with_name(f"{new.name}.sig").unlink()
     document = json.loads(edgetool(old.parent, "diff", old, new, "--output-format", "json").stdout)
     (row,) = document["sections"][-1]["rows"]
-    assert (row["change"], row["note"]) == ("worse", "the new bundle is not signed")
+    assert (row["change"], row["note"]) == ("changed", "the new bundle is not signed")
 
 
 @pytest.mark.parametrize("which", ["old", "new"])

@@ -83,7 +83,9 @@ def test_the_graph_of_dependencies_knows_every_component_once(bill: Any) -> None
     named = {ref for row in bill["dependencies"] for ref in row.get("dependsOn", ())}
     assert named == {ref for ref in refs if ref != "model"}
     on = {row["ref"]: row["dependsOn"] for row in bill["dependencies"]}
-    assert on["model"] == ["model/model.onnx", "runtime"]
+    sources = {row["bom-ref"] for row in bill["components"] if row.get("scope") == "optional"}
+    assert "src/selftest.c" in sources
+    assert set(on["model"]) == {"model/model.onnx", "runtime", *sources}
     assert {"source", "calibration", "tool/onnxruntime"} <= set(on["model/model.onnx"])
 
 

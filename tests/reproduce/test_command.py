@@ -54,6 +54,14 @@ def test_the_date_of_the_bundle_is_taken_over(project: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_packages_are_not_written_again(project: Path) -> None:
+    targets = project / "targets.toml"
+    targets.write_text(targets.read_text() + '[targets.ort.package]\nformats = ["tar"]\n')
+    code, result = reproduce(project, "-o", "second")
+    assert (code, result["verdict"]) == (0, "reproduced")
+    assert [path.name for path in (project / "second").iterdir()] == [BUNDLE]
+
+
 def test_another_sample_is_named_with_both_digests(project: Path) -> None:
     np.savez(project / "calib" / "03.npz", x=np.ones((1, 3, 8, 8), np.float32))
     code, result = reproduce(project)
@@ -79,6 +87,7 @@ def test_an_added_and_a_removed_sample_are_named(project: Path) -> None:
     assert "the engine is equal" in result["summary"]
 
 
+@pytest.mark.slow
 def test_another_option_is_named(project: Path) -> None:
     code, result = reproduce(
         project, "--set", 'recipes.int8.passes=[{use="simplify"},{use="quantize-static",per_channel=false}]'

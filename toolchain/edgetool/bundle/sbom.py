@@ -36,6 +36,7 @@ def sbom(manifest: Manifest, origin: Origin = UNKNOWN) -> dict[str, JsonValue]:
     """
     data = list(_data(manifest))
     engine = [_file(record) for record in manifest.files if record.role == "model"]
+    own = [{**_file(record), "scope": "optional"} for record in manifest.files if record.role == "source"]
     tools = [_tool(name, version) for name, version in sorted(_versions(manifest, origin).items())]
     runtime, source = _runtime(manifest), _source(manifest, origin)
     document: dict[str, JsonValue] = {
@@ -44,11 +45,11 @@ def sbom(manifest: Manifest, origin: Origin = UNKNOWN) -> dict[str, JsonValue]:
         "specVersion": "1.6",
         "version": 1,
         "metadata": _metadata(manifest, datasets=_refs(data)),
-        "components": [*engine, runtime, source, *data, *tools],
+        "components": [*engine, *own, runtime, source, *data, *tools],
         "dependencies": [
-            _depends(_MODEL, [*_refs(engine), _RUNTIME]),
+            _depends(_MODEL, [*_refs(engine), *_refs(own), _RUNTIME]),
             *[_depends(ref, [_SOURCE, *_refs(data), *_refs(tools)]) for ref in _refs(engine)],
-            *[_depends(ref, []) for ref in (_RUNTIME, _SOURCE, *_refs(data), *_refs(tools))],
+            *[_depends(ref, []) for ref in (*_refs(own), _RUNTIME, _SOURCE, *_refs(data), *_refs(tools))],
         ],
     }
     content = json.dumps(document, sort_keys=True, ensure_ascii=False).encode()

@@ -67,7 +67,7 @@ def signing(old: Side, new: Side) -> Iterator[Row]:
     if before != after and NONE not in (before, after):
         note = "devices must trust the new key"
     if before != NONE and after == NONE:
-        change, note = "worse", "the new bundle is not signed"
+        note = "the new bundle is not signed"
     yield Row(name="signed by", old=before, new=after, change=change, note=note)
 
 

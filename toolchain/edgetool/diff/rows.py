@@ -72,7 +72,7 @@ class Section:
         if len(rows) <= MOST_ROWS:
             return rows
         rest = f"and {len(rows) - MOST_ROWS} more"
-        return (*rows[:MOST_ROWS], Row(name=rest, old=NONE, new=NONE, change="changed"))
+        return (*rows[:MOST_ROWS], Row(name=rest, old="", new="", change="changed"))
 
     def to_json(self) -> dict[str, JsonValue]:
         return {"title": self.title, "rows": [row.to_json() for row in self.rows]}

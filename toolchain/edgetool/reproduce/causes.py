@@ -166,7 +166,7 @@ def _code(then: Account, now: Account) -> Iterator[Cause]:
 
 def _recipe(then: Account, now: Account) -> Iterator[Cause]:
     if then.statement and now.statement and then.recipe != now.recipe:
-        yield Cause("recipe", "recipe", str(then.recipe), str(now.recipe))
+        yield Cause("recipe", "recipe", then.recipe or _ABSENT, now.recipe or _ABSENT)
     old, new = then.manifest.passes, now.manifest.passes
     names = [row.name for row in old], [row.name for row in new]
     if names[0] != names[1]:

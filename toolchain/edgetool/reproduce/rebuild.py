@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgetool.bundle.read import Bundle, read_bundle
@@ -57,7 +57,7 @@ def rebuild(bundle: Bundle, plan: BuildPlan, services: Services, *, output: Path
     options = BuildOptions(output=output, allow_unverified=True, repeat=_choice(bundle, plan))
     try:
         with _as_of(bundle.manifest.created):
-            finished = build(plan, services, options)
+            finished = build(replace(plan, packages=None), services, options)
     except (DeviceError, UnavailableError) as error:
         return NotRebuilt(str(error), error.hint)
     again = read_bundle(Path(finished.bundle))

@@ -9,7 +9,7 @@ from edgetool.cli.table import table
 from edgetool.reproduce.verdict import Reproduction
 
 MOST_EQUAL = 12
-"""Equal files that are all listed; of more only the engine's are."""
+"""Equal files that are all listed; of more only the engine's are, if those are not too many themselves."""
 
 _HEADLINES = {
     "reproduced": "reproduced",
@@ -48,7 +48,11 @@ def _lines(bundle: Path, found: Reproduction) -> Iterator[str]:
 
 def _files(found: Reproduction) -> Iterator[str]:
     equal = [row for row in found.files if row.status == "equal"]
-    hidden = [row for row in equal if row.role != "model"] if len(equal) > MOST_EQUAL else []
+    engine = [row for row in equal if row.role == "model"]
+    if len(equal) <= MOST_EQUAL:
+        hidden = []
+    else:
+        hidden = equal if len(engine) > MOST_EQUAL else [row for row in equal if row not in engine]
     shown = [row for row in found.files if row not in hidden]
     rows: list[tuple[str, ...]] = []
     for row in shown:
@@ -57,4 +61,4 @@ def _files(found: Reproduction) -> Iterator[str]:
         rows += [("", f"  {value}") for value in row.values if not row.derived]
     yield table(rows)
     if hidden:
-        yield f"equal  {len(hidden)} other files"
+        yield f"equal  {len(hidden)} {'files' if hidden == equal else 'other files'}"
