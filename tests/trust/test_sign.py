@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from edgetool.bundle.verify import verify
 from edgetool.trust.model_signing import read_envelope
 from tests.trust.conftest import SoftToken
-from tests.trust.credentials import issue, private_pem, public_pem, write_private
+from tests.trust.credentials import WEB, issue, private_pem, public_pem, write_private
 from tests.trust.signed import by_library
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -93,6 +93,7 @@ def test_mistakes_are_named(bundle: Path, key: Path, tmp_path: Path, run_cli: Cl
     long_key = write_private(tmp_path / "rsa.pem", private_pem(rsa.generate_private_key(65537, 2048)))
     (tmp_path / "other.pem").write_bytes(issue("Other").pem)
     (tmp_path / "many.pem").write_bytes(SIGNER.pem * 9)
+    (tmp_path / "web.pem").write_bytes(issue("Web", key=KEY, purposes=WEB).pem)
     notes = tmp_path / "notes.txt"
     notes.write_text("not a signature")
     for arguments, code in (
@@ -101,6 +102,7 @@ def test_mistakes_are_named(bundle: Path, key: Path, tmp_path: Path, run_cli: Cl
         ((bundle, "--key", long_key), "key-unsuitable"),
         ((bundle, "--key", key, "--certificate", tmp_path / "other.pem"), "certificate-mismatch"),
         ((bundle, "--key", key, "--certificate", tmp_path / "many.pem"), "certificate-invalid"),
+        ((bundle, "--key", key, "--certificate", tmp_path / "web.pem"), "certificate-unsuitable"),
         ((bundle, "--key", key, "--output", notes), "signature-place-taken"),
         ((bundle, "--key", key, "--output", tmp_path), "signature-place-taken"),
         ((bundle, "--key", key, "--output", bundle / "signature"), "signature-place-taken"),

@@ -61,7 +61,7 @@ def test_what_goes_wrong_with_a_token_is_named(soft_token: SoftToken, tmp_path: 
     assert sign(f"{uri}&pin-source=file:{pin_file}").returncode == 0
     assert sign(f"pkcs11:object=twin;id=%03?module-path={module}", EDGETOOL_PIN=soft_token.pin).returncode == 0
     for named, pin, expected in (
-        (uri, "", b"token-key-not-found"),  # private keys are hidden until the PIN is given
+        (uri, "", b"token-pin: pkcs11:token=release%20keys;object=one: the token has no such key that it shows"),
         (uri, "999999", b"token-pin: pkcs11:token=release%20keys;object=one: the token refuses the PIN"),
         (f"{uri}&pin-source=file:{tmp_path}/nothing", "", b"token-pin"),
         (soft_token.uri("twin"), soft_token.pin, b"2 private keys of the token fit"),

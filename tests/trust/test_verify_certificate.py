@@ -139,7 +139,7 @@ def test_an_authority_limited_to_the_web_vouches_for_no_code(bundle: Path, tmp_p
     middle = _with_purposes(MIDDLE, ROOT, WEB)
     sign_as(bundle, SIGNER, middle)
     verdict = check(bundle, "--ca", trusting(tmp_path, ROOT))
-    assert verdict.code == 7 and "authority 'Middle' may not vouch for code" in verdict.err
+    assert verdict.code == 7 and "the certificate of 'Middle' may not vouch for code" in verdict.err
 
 
 def _with_purposes(holder: Holder, by: Holder, purposes: Sequence[x509.ObjectIdentifier]) -> Holder:

@@ -131,34 +131,44 @@ def _trusted_key(envelope: Envelope, chain: Sequence[Certificate], trust: Trust,
     if not chain:
         raise RefusedError("it carries no certificate: it was made with a bare key")
     own = chain[0]
-    name = f"the certificate of {printable(own.name)[:80]!r}"
+    name = certificate_name(own)
     if not own.begins <= trust.at:
         raise RefusedError(f"{name} is not valid before {_date(own.begins)}; the time is {_date(trust.at)}")
     if not trust.at < own.ends:  # as OpenSSL has it: in the last second a certificate has expired
         raise RefusedError(f"{name} expired on {_date(own.ends)}; the time is {_date(trust.at)}")
-    _check_purposes(own, chain[1:], name)
+    if fault := purpose_fault(chain):
+        raise RefusedError(fault)
     reason = checker.distrust(envelope.certificates, trust.authorities, at=trust.at)
     if reason is not None:
         raise RefusedError(f"no trusted authority vouches for {name}: {printable(reason)}")
     return own.public_key, name
 
 
-def _check_purposes(own: Certificate, others: Sequence[Certificate], name: str) -> None:
-    """RFC 5280, sections 4.2.1.3 and 4.2.1.12, for code that is signed.
+def purpose_fault(chain: Sequence[Certificate]) -> str | None:
+    """Why certificates are not for signing code, whoever issued them; None where they are.
 
-    A certificate that says nothing of its use at all is refused, too: those of web servers are often like that.
+    RFC 5280, sections 4.2.1.3 and 4.2.1.12. A certificate that says nothing of its use at all is refused, too.
+
+    Args:
+        chain: the signer's own first, those of its issuers after it.
     """
+    own, *others = chain
+    name = certificate_name(own)
     if own.signs is False:
-        raise RefusedError(f"{name} is not for signatures: its key usage lacks digitalSignature")
+        return f"{name} is not for signatures: its key usage lacks digitalSignature"
     if own.purposes is not None and not own.purposes & {CODE_SIGNING, ANY_PURPOSE}:
-        raise RefusedError(f"{name} is not for code: its extended key usage lacks codeSigning")
+        return f"{name} is not for code: its extended key usage lacks codeSigning"
     if own.signs is None and own.purposes is None:
-        raise RefusedError(f"{name} does not say that it is for signatures: it needs keyUsage or extendedKeyUsage")
+        return f"{name} does not say that it is for signatures: it needs keyUsage or extendedKeyUsage"
     for other in others:
         if other.purposes is not None and not other.purposes & {CODE_SIGNING, ANY_PURPOSE}:
-            raise RefusedError(
-                f"authority {printable(other.name)[:80]!r} may not vouch for code: see its extended key usage"
-            )
+            return f"{certificate_name(other)} may not vouch for code: its extended key usage lacks codeSigning"
+    return None
+
+
+def certificate_name(certificate: Certificate) -> str:
+    """What a certificate is called in messages."""
+    return f"the certificate of {printable(certificate.name)[:80]!r}"
 
 
 def _disagreement(statement: Statement, hashes: Mapping[str, str]) -> str | None:

@@ -120,6 +120,8 @@ def _private_key(session: Session, uri: TokenUri) -> Any:
     found = _objects(session, uri, ObjectClass.PRIVATE_KEY)
     if len(found) == 1:
         return found[0]
+    if not found and read_pin(uri) is None:
+        raise _pin_error("the token has no such key that it shows without the PIN", uri)
     raise ConfigError(
         "token-key-not-found",
         "the token has no such private key" if not found else f"{len(found)} private keys of the token fit the URI",

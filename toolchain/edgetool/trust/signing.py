@@ -10,6 +10,7 @@ from edgetool.bundle.read import sound_bundle
 from edgetool.bundle.verify import MAX_JSON
 from edgetool.disk import host_errors, replace_file
 from edgetool.errors import ConfigError
+from edgetool.trust.checking import purpose_fault
 from edgetool.trust.ec_keys import read_public_key
 from edgetool.trust.model_signing import (
     HASHES,
@@ -24,6 +25,7 @@ from edgetool.trust.model_signing import (
 )
 from edgetool.trust.signer import Signer
 from edgetool.trust.verification import signature_of
+from edgetool.trust.x509_der import read_certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,22 @@ def _check_key(signer: Signer) -> None:
             where=signer.source,
             hint="name the key's certificate and those between it and the root that devices trust, no others",
         )
+    if fault := _certificates_fault(signer.certificates):
+        raise ConfigError(
+            "certificate-unsuitable",
+            f"no device would accept the signature: {fault}",
+            where=signer.source,
+            hint="issue the certificate with keyUsage=digitalSignature and extendedKeyUsage=codeSigning",
+        )
+
+
+def _certificates_fault(certificates: tuple[bytes, ...]) -> str | None:
+    if not certificates:
+        return None
+    try:
+        return purpose_fault([read_certificate(der) for der in certificates])
+    except ValueError as error:
+        return str(error)
 
 
 def _check_place(place: Path, bundle: Path) -> None:
