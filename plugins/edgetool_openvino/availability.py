@@ -67,7 +67,7 @@ def _asked(name: str, plugin: Sequence[str]) -> str | None:
     """Ask OpenVINO in a process of its own: a vendor's driver may crash, and must not take us with it."""
     try:
         answer = subprocess.run(
-            [sys.executable, "-m", "edgetool_openvino.present", *plugin],
+            [sys.executable, "-P", "-m", "edgetool_openvino.present", *plugin],
             capture_output=True,
             text=True,
             timeout=_PATIENCE,

@@ -24,6 +24,7 @@ from typing import IO, Any
 from edgetool.disk import host_errors, out_of_memory
 from edgetool.engine.memory import speaks_of_memory
 from edgetool.errors import EdgetoolError, HostError, InterruptedByUserError, UnavailableError, error_classes
+from edgetool.trust.secrets import without_secrets
 
 _ENVIRONMENT = {
     "ORT_DISABLE_TELEMETRY": "1",  # has to be there before onnxruntime is imported
@@ -208,7 +209,8 @@ class Child:
 def _spawn(python: str, memory: int | None, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], int]:
     """A new process, and the descriptor that its answers arrive at. Raises UnavailableError or OSError."""
     answers, write_end = os.pipe()
-    command = [python, "-X", "faulthandler", "-m", "edgetool.engine.worker", str(write_end)]
+    # -P: what lies in the current folder, perhaps somebody else's, is not taken for a library.
+    command = [python, "-P", "-X", "faulthandler", "-m", "edgetool.engine.worker", str(write_end)]
     if memory is not None:
         command.append(str(memory))
     try:
@@ -218,7 +220,7 @@ def _spawn(python: str, memory: int | None, log: IO[bytes]) -> tuple[subprocess.
             stdout=log,
             stderr=subprocess.STDOUT,
             pass_fds=(write_end,),
-            env={**os.environ, **_ENVIRONMENT},
+            env={**without_secrets(os.environ), **_ENVIRONMENT},
             start_new_session=True,  # a process group of its own, killed as a whole
         )
     except OSError as error:
