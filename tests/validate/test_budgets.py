@@ -106,6 +106,23 @@ def test_sizes_and_counts_are_exact() -> None:
     assert one({"off_accelerator_nodes": 0}, off_accelerator_nodes=1).status == "missed"
 
 
+def test_flash_and_ram_are_judged_like_sizes() -> None:
+    assert one({"flash": "64KiB"}, flash=64 << 10).status == "held"
+    assert one({"ram": "8KiB"}, ram=(8 << 10) + 1).status == "missed"
+    unknown = one({"ram": "8KiB"})
+    assert (unknown.status, unknown.reason) == ("unverified", "not measured")
+    assert "microcontroller" in str(unknown.fix)
+
+
+@pytest.mark.parametrize("name", ["latency_p50", "latency_p99", "memory"])
+def test_what_ran_on_an_emulator_has_no_time(name: str) -> None:
+    limit = "1GB" if name == "memory" else "1h"
+    verdict = one({name: limit}, untimed="ran on an emulator")
+    assert (verdict.status, verdict.reason) == ("unverified", "ran on an emulator")
+    assert one({"flash": "1KiB"}, flash=1, untimed="ran on an emulator").status == "held"
+    assert one({"min_cosine": 0.5}, comparison=comparison(row()), untimed="ran on an emulator").status == "held"
+
+
 @pytest.mark.parametrize(
     "budget",
     [{"max_drop": "1%"}, {"latency_p99": "1s"}, {"size": "1GB"}, {"off_accelerator_nodes": 9}, {"min_cosine": 0}],

@@ -286,6 +286,39 @@ def test_a_fixed_batch_joins_samples_and_says_what_is_left_over(tmp_path: Path) 
     assert any("last 1 samples" in warning for warning in dataset.warnings)
 
 
+BATCHES = """
+import numpy as np
+def samples():
+    for start in (0, 4):
+        images = np.random.default_rng(start).normal(size=(4, 3, 8, 8)).astype("float32")
+        yield {"image": images}, np.arange(start, start + 4)
+def odd():
+    for feeds, _ in samples():
+        yield feeds, "one label for all"
+"""
+
+
+def test_batches_are_cut_where_the_model_takes_one_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / "batches.py").write_text(BATCHES)
+    single = Signature((TensorSpec("image", "float32", (1, 3, 8, 8)),), IMAGE.outputs)
+    dataset = open_dataset("batches:samples", root=tmp_path, signature=single)
+    samples = list(dataset.samples())
+    assert [sample.feeds["image"].shape for sample in samples] == [(1, 3, 8, 8)] * 8
+    assert [sample.label.tolist() for sample in samples] == [[place] for place in range(8)]
+    assert samples[5].origin.endswith("row 1")
+    whole = open_dataset("batches:samples", root=tmp_path, signature=IMAGE)
+    assert (whole.count, whole.census.regrouped, dataset.census.regrouped) == (2, False, True)
+    np.testing.assert_array_equal(np.concatenate([s.feeds["image"] for s in samples[:4]]), next(iter(whole))["image"])
+
+
+def test_a_batch_whose_label_cannot_be_cut_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "batches.py").write_text(BATCHES)
+    single = Signature((TensorSpec("image", "float32", (1, 3, 8, 8)),), IMAGE.outputs)
+    with pytest.raises(ConfigError) as caught:
+        open_dataset("batches:odd", root=tmp_path, signature=single)
+    assert caught.value.code == "data-wrong-shape"
+
+
 def test_limit_spreads_over_the_folder(tmp_path: Path) -> None:
     npz_folder(tmp_path, count=8)
     dataset = open_dataset("calib", root=tmp_path, signature=IMAGE, limit=4)
