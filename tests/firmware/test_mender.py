@@ -218,6 +218,45 @@ def test_the_module_trusts_no_path(
     assert not list(tmp_path.rglob("manifest.json"))
 
 
+@pytest.mark.parametrize("shell", ["dash", "busybox"])
+def test_the_module_repeats_what_a_power_failure_has_cut_off(
+    make_bundle: Make,
+    artifact: Write,
+    module: Path,
+    place: Path,
+    tmp_path: Path,
+    require_tool: Callable[[str], str],
+    shell: str,
+) -> None:
+    command = [require_tool(shell), *(["sh"] if shell == "busybox" else []), module]
+
+    def state(name: str, payload: Path) -> int:
+        return subprocess.run([*command, name, payload], capture_output=True, check=False).returncode
+
+    first, second = (
+        _payload(artifact(make_bundle(version=version, files={"e.onnx": version.encode()})), tmp_path / version)
+        for version in ("1", "2")
+    )
+    assert state("ArtifactRollback", first) == 0, "nothing was installed yet"
+    assert [state(name, first) for name in ("ArtifactInstall", "ArtifactCommit", "Cleanup")] == [0, 0, 0]
+    assert state("ArtifactInstall", second) == 0
+    assert engine(place) == "2"
+    assert [state("ArtifactRollback", second) for _ in range(3)] == [0, 0, 0]
+    assert engine(place) == "1"
+    (place.parent / "net.d" / "incoming-mender" / "bundle").mkdir(parents=True)
+    assert state("Cleanup", second) == 0
+    assert not list(place.parent.glob("net.d/incoming*"))
+    assert engine(place) == "1"
+
+
+def _payload(path: Path, folder: Path) -> Path:
+    """What the client gives to an update module."""
+    (folder / "files").mkdir(parents=True)
+    data = subprocess.run(["tar", "-xOf", path, "data/0000.tar"], capture_output=True, check=True).stdout
+    subprocess.run(["tar", "-xf", "-", "-C", folder / "files"], input=data, check=True)
+    return folder
+
+
 def test_the_module_says_what_it_can(module: Path, tmp_path: Path, require_tool: Callable[[str], str]) -> None:
     said = {
         state: subprocess.run(

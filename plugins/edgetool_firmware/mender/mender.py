@@ -15,10 +15,9 @@ from edgetool.errors import ConfigError
 from edgetool.exporters import ExportContext, Exporter, ExporterOptions
 from edgetool.problem import Problem
 from edgetool.trust.signer import Signer
-from edgetool_firmware.device import BUNDLE, carried
+from edgetool_firmware.device import carried
 from edgetool_firmware.mender.artifact import LARGEST, Header, PayloadFile, payload_size, write_artifact
 from edgetool_firmware.names import DevicePath, model_path, safe_name
-from edgetool_firmware.payload import Item
 
 MODULE = "edgetool-model"
 
@@ -91,25 +90,17 @@ class Mender(Exporter[MenderOptions]):
 
 def _payload(bundle: Bundle, context: ExportContext, path: str) -> list[PayloadFile]:
     """Mender's payloads have no folders: each file has a number, and `index` says which path belongs to it."""
-    known = {f"{BUNDLE}/{record.path}": record.sha256 for record in bundle.manifest.files}
     found = carried(bundle, context)
     index = "".join(f"{number:06} {item.name}\n" for number, item in enumerate(found)).encode()
     return [
         _from_bytes("path", f"{path}\n".encode()),
         _from_bytes("index", index),
-        *(_from_disk(f"{number:06}", item, known.get(item.name)) for number, item in enumerate(found)),
+        *(PayloadFile(f"{number:06}", item.size, item.sha256, item.path) for number, item in enumerate(found)),
     ]
 
 
 def _from_bytes(name: str, data: bytes) -> PayloadFile:
     return PayloadFile(name, len(data), hashlib.sha256(data).hexdigest(), data)
-
-
-def _from_disk(name: str, item: Item, sha256: str | None) -> PayloadFile:
-    if sha256 is None:
-        with item.path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return PayloadFile(name, item.size, sha256, item.path)
 
 
 def _require_known_key(signer: Signer) -> None:

@@ -15,7 +15,7 @@ from edgetool.bundle.read import Bundle
 from edgetool.exporters import ExportContext, Exporter, ExporterOptions
 from edgetool.trust.signer import Signer
 from edgetool_firmware.cms import require_purpose, sign_detached, sign_inline
-from edgetool_firmware.device import carried, script
+from edgetool_firmware.device import carried, script, sha256
 from edgetool_firmware.names import DevicePath, model_path
 from edgetool_firmware.rauc.manifest import Manifest, Verity
 from edgetool_firmware.rauc.squashfs import Compression, require_program, squash_folder, squash_items
@@ -105,7 +105,7 @@ class Rauc(Exporter[RaucOptions]):
             slot=options.slot,
             filename=image.name,
             size=image.stat().st_size,
-            sha256=_digest(image).hex(),
+            sha256=sha256(image).hex(),
             hook=_HOOK,
             when="install" if options.install == "files" else "post-install",
         )
@@ -129,15 +129,10 @@ def _seal(path: Path, manifest: Manifest, signer: Signer) -> None:
         signed = manifest.text(Verity(root.hex(), salt.hex(), len(tree))).encode()
         message = sign_inline(signed, signer)
     else:
-        tree, message = b"", sign_detached(_digest(path), signer)
+        tree, message = b"", sign_detached(sha256(path), signer)
     with path.open("ab") as file:
         file.write(tree + message + len(message).to_bytes(_LENGTH, "big"))
 
 
 def _front(name: str) -> str:
     return files(__package__).joinpath(name).read_text()
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()

@@ -20,9 +20,8 @@ from edgetool.bundle.verify import MEASUREMENTS
 from edgetool.exporters import ExportContext, Exporter, ExporterOptions
 from edgetool.problem import Problem
 from edgetool_firmware.cms import require_purpose, sign_detached
-from edgetool_firmware.device import BUNDLE, carried, script
+from edgetool_firmware.device import BUNDLE, Carried, carried, script
 from edgetool_firmware.names import DevicePath, model_path, safe_name
-from edgetool_firmware.payload import Item
 from edgetool_firmware.swu.cpio import LARGEST, Cpio
 from edgetool_firmware.swu.description import Condition, Description, Entry, Script
 
@@ -106,18 +105,14 @@ class Swu(Exporter[SwuOptions]):
             "deterministic": signer.deterministic,
         }
 
-    def _description(self, bundle: Bundle, found: tuple[Item, ...], install: bytes) -> Description:
+    def _description(self, bundle: Bundle, found: tuple[Carried, ...], install: bytes) -> Description:
         manifest = bundle.manifest
-        known = {f"{BUNDLE}/{record.path}": record.sha256 for record in manifest.files}
         incoming = self._incoming(bundle)
         return Description(
             version=manifest.version,
             text=f"{manifest.name} {manifest.version} for {manifest.target.compatibility}",
             boards=_boards(self.options.hardware),
-            entries=[
-                Entry(_member(index), f"{incoming}/{item.name}", known.get(item.name) or _sha256(item.path))
-                for index, item in enumerate(found)
-            ],
+            entries=[Entry(_member(index), f"{incoming}/{item.name}", item.sha256) for index, item in enumerate(found)],
             script=Script("install.sh", hashlib.sha256(install).hexdigest()),
             condition=self._condition(bundle),
         )
@@ -142,11 +137,6 @@ class Swu(Exporter[SwuOptions]):
 
 def _member(index: int) -> str:
     return f"{index:06}"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _boards(hardware: list[str]) -> dict[str, list[str]]:
