@@ -23,7 +23,7 @@ class OnnxImporter(Importer[OnnxOptions]):
     """ONNX file -> Model. The source is read, never written; external data is copied beside the new file."""
 
     Options = OnnxOptions
-    revision = 1
+    revision = 2
 
     @classmethod
     def tools(cls) -> tuple[str, ...]:
@@ -37,6 +37,7 @@ class OnnxImporter(Importer[OnnxOptions]):
             ModelError: the file is unsound or unsafe, has a frozen dimension, or cannot move to the wanted opset.
         """
         from edgetool.graph.check import check_proto
+        from edgetool.graph.ir_version import lower_ir_version
         from edgetool.graph.load import load
         from edgetool.graph.opset import convert_opset, opset_of
         from edgetool.graph.signature import complete_outputs, read_model, read_signature
@@ -54,6 +55,7 @@ class OnnxImporter(Importer[OnnxOptions]):
         source_opset = opset_of(proto)
         if request.opset not in (None, source_opset):
             proto, changed = convert_opset(proto, request.opset, where=where), True
+        changed |= lower_ir_version(proto)
         copy = workdir / "model.onnx"
         _write(proto, path, copy, changed=changed)
         opset = opset_of(proto)

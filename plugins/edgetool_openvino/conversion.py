@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetool.artifact import Lowering, Model
+from edgetool.errors import ModelError
 from edgetool.graph import load
 from edgetool.graph.walk import graphs
 from edgetool.signature import Dim, Signature, TensorSpec
@@ -95,6 +96,7 @@ def _served(spec: TensorSpec, port: Any) -> TensorSpec:
 
 def _fix_known_sizes(model: Any, signature: Signature) -> None:
     """A dimension whose range is a single size becomes that size: the plan of a fixed shape is the faster one."""
+    _refuse_ignored_inputs(model, signature)
     fixed = {name: size.min for name, size in signature.dims.items() if size.min == size.max}
     shapes = {}
     for spec, port in zip(signature.inputs, model.inputs, strict=True):
@@ -106,6 +108,18 @@ def _fix_known_sizes(model: Any, signature: Signature) -> None:
             shapes[port] = shape
     if shapes:
         model.reshape(shapes)
+
+
+def _refuse_ignored_inputs(model: Any, signature: Signature) -> None:
+    """The front end leaves out inputs that no computation needs: an engine would have others than the model says."""
+    kept = {name for port in model.inputs for name in port.names}
+    ignored = [spec.name for spec in signature.inputs if spec.name not in kept]
+    if ignored:
+        raise ModelError(
+            "input-ignored",
+            f"OpenVINO leaves out the input {', '.join(map(repr, ignored))}: nothing that it computes needs it",
+            hint=f'remove it from the model, or fix it: {{ use = "specialize", inputs = {{ {ignored[0]} = ... }} }}',
+        )
 
 
 def _onnx_names(graph: onnx.GraphProto) -> frozenset[str]:

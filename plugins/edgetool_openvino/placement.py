@@ -80,7 +80,7 @@ def verdict(model: Model, options: OpenVinoOptions, *, threads: int) -> Support:
     try:
         network = read(model)
     except ModelError as error:
-        return _unconverted(rows, accelerator, model.signature, str(error.__cause__))
+        return _unconverted(rows, accelerator, model.signature, str(error.__cause__ or error.message))
     answer = _ask(network, options, threads=threads)
     placed = tuple(_placements(rows, _operations(network, rows), answer, accelerator))
     if answer.problem:

@@ -12,6 +12,7 @@ from edgetool.cli.blame import blame
 from edgetool.cli.build import build
 from edgetool.cli.cache import cache
 from edgetool.cli.check import check
+from edgetool.cli.conformance import conformance
 from edgetool.cli.convert import compress, convert
 from edgetool.cli.diff import diff
 from edgetool.cli.doctor import doctor
@@ -70,6 +71,7 @@ app.command("reproduce", rich_help_panel=_BUNDLES)(reproduce)
 app.command("package", rich_help_panel=_BUNDLES)(package)
 app.command("archive", rich_help_panel=_BUNDLES)(archive)
 app.command("unpack", rich_help_panel=_BUNDLES)(unpack)
+app.command("conformance", rich_help_panel=_ITSELF)(conformance)
 app.command("plugins", rich_help_panel=_ITSELF)(plugins)
 app.add_typer(cache, name="cache", rich_help_panel=_ITSELF)
 app.command("explain", rich_help_panel=_ITSELF)(explain)

@@ -14,6 +14,7 @@ from typing import Any
 from edgetool.artifact import Engine
 from edgetool.backends.base import Backend
 from edgetool.blame.task import BlameTask, run_blame
+from edgetool.conformance.trial import CaseTask, run_case
 from edgetool.context import BuildContext, ImportContext, PassContext
 from edgetool.engine.desk import Handler, Result, Talk, handler
 from edgetool.engine.reference import open_reference
@@ -275,6 +276,7 @@ TASKS: Mapping[str, Handler] = {
     "bench": handler(BenchTask, run_bench),
     "seams": handler(SeamsTask, run_seams),
     "blame": handler(BlameTask, run_blame),
+    "conformance": handler(CaseTask, run_case),
     "expect": handler(ExpectTask, run_expect),
     "layers": handler(LayersTask, run_layers),
     "try": handler(TryTask, run_try),

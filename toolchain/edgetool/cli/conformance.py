@@ -1,0 +1,89 @@
+"""`edgetool conformance`: what a backend makes of the ONNX project's own tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgetool.cli.options import Json, Quiet
+from edgetool.cli.output import Output
+from edgetool.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgetool.conformance.run import Conformance
+
+_FAILED = 4
+
+BackendName = Annotated[str, typer.Option("--backend", metavar="NAME", help="The backend to look at.")]
+Only = Annotated[
+    str | None, typer.Option("--only", metavar="TEXT", help="Cases whose name contains this, e.g. test_conv.")
+]
+Every = Annotated[int, typer.Option("--every", min=1, metavar="N", help="Take every Nth case only.")]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, metavar="N", help="Processes; else one a core.")]
+To = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE.json", help="Write every case into a file.")]
+
+
+def conformance(
+    backend: BackendName,
+    only: Only = None,
+    every: Every = 1,
+    jobs: Jobs = None,
+    output_path: To = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run the ONNX project's operator tests through a backend.
+
+    Each of some 1,900 models is imported, built, run and compared, and ends validated or refused with a reason. A
+    crash, a hang, an unexpected exception or a wrong result that nothing noticed is a defect: exit 4.
+    """
+    import json as text
+    from dataclasses import asdict
+
+    from edgetool.cli.project import services
+    from edgetool.conformance.cases import names
+    from edgetool.conformance.run import run_conformance
+    from edgetool.disk import replace_file
+    from edgetool.plugin.manager import load_plugins
+
+    output, plugins = Output(json, quiet), load_plugins()
+    plugins.backend(backend, where="--backend")
+    cases = [name for name in names() if only is None or only in name][::every]
+    if not cases:
+        raise ConfigError(
+            "no-such-case", f"no case has {only!r} in its name", where="--only", hint="names are like test_relu"
+        )
+
+    def progress(done: int, total: int) -> None:
+        if done % 100 == 0 or done == total:
+            output.talk(f"{done}/{total} cases")
+
+    with services(output, plugins) as shared:
+        found = run_conformance(
+            backend,
+            cases,
+            plugins,
+            shared.children,
+            jobs=jobs or len(os.sched_getaffinity(0)),
+            logs=shared.cache.root / "logs",
+            progress=progress,
+        )
+    if output_path is not None:
+        replace_file(output_path, (text.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
+        output.talk(f"wrote {output_path}")
+    counts = {str(fate): count for fate, count in found.to_json()["counts"].items()}  # type: ignore[union-attr]
+    defects = [asdict(row) for row in found.defects]
+    output.result({"backend": backend, "version": found.version, "counts": counts, "defects": defects}, _text(found))
+    if found.defects:
+        sys.exit(_FAILED)
+
+
+def _text(found: Conformance) -> str:
+    fates = dict.fromkeys(row.fate for row in found.rows)
+    counts = ", ".join(f"{found.count(fate)} {fate}" for fate in fates)
+    lines = [f"{found.backend} {found.version}: {len(found.rows)} cases of onnx {found.onnx}: {counts}"]
+    return "\n".join([*lines, *(f"  {row.fate}: {row.name}: {row.reason}" for row in found.defects)])
