@@ -25,7 +25,17 @@ HARDWARE = {
 NOT_RUN = pytest.StashKey[list[str]]()
 
 
-PACKAGES = ("torch", "safetensors", "onnxruntime", "openvino", "tensorrt_rtx", "nncf", "tokenizers")
+PACKAGES = (
+    "torch",
+    "safetensors",
+    "onnxruntime",
+    "openvino",
+    "tensorrt_rtx",
+    "nncf",
+    "tokenizers",
+    "model_signing",
+    "pkcs11",
+)
 """What tests may skip for want of on a developer's machine, and CI must have."""
 
 
