@@ -101,6 +101,18 @@ def test_markdown_is_a_table_that_names_cannot_break(old: Path, new: Path) -> No
     assert not any(line.startswith("# ") for line in done.stdout.splitlines())
 
 
+def test_names_cannot_steer_the_terminal(old: Path, new: Path) -> None:
+    def rename(manifest: Any) -> None:
+        manifest["name"] = "x\x1b[2J"
+        manifest["signature"]["inputs"][0]["name"] = "\x1b]0;title\x07\nall is well"
+
+    forge(new, {"manifest.json": edited(rename)})
+    for form in ("text", "markdown"):
+        done = edgetool(old.parent, "diff", old, new, "--output-format", form)
+        assert "\x1b" not in done.stdout
+        assert "\nall is well" not in done.stdout
+
+
 def test_the_signing_key_is_shown(old: Path, new: Path) -> None:
     names = []
     for number, bundle in enumerate((old, new)):

@@ -123,6 +123,18 @@ def test_a_bundle_without_provenance_is_compared_by_its_manifest(pair: tuple[Pat
     assert {row.path: row.status for row in found.files}["provenance.json"] == "added"
 
 
+def test_names_cannot_steer_the_terminal(pair: tuple[Path, Path]) -> None:
+    def hostile(manifest: Any) -> None:
+        manifest["tools"]["\x1b[2J"] = "\x1b]0;title\x07\nreproduced"
+
+    forge(pair[1], {"manifest.json": edited(hostile)})
+    found = judged(pair, deterministic=True)
+    assert found.exit_code == 8
+    text = reproduction_text(pair[0], found)
+    assert "\x1b" not in text
+    assert "\nreproduced" not in text
+
+
 def test_a_build_that_did_not_happen_names_what_would_help(pair: tuple[Path, Path]) -> None:
     found = judge(read_bundle(pair[0]), NotRebuilt("the board is off", "switch it on"), root=pair[0].parent)
     assert found.exit_code == 9

@@ -37,8 +37,9 @@ def reproduce(
 ) -> None:
     """Build BUNDLE again from this project, and compare file by file.
 
-    Exit 0: equal bytes, or equal outputs where a builder promises no more. 7: other bytes from equal inputs. 8: inputs
-    or tools are not those that the bundle was built from. 9: it cannot be built or run here.
+    Exit 0: equal bytes, or equal outputs where no more is promised.
+    7: other bytes from equal inputs. 8: inputs or tools changed since.
+    9: it cannot be built or run here.
     """
     from edgetool.bundle.read import read_bundle
     from edgetool.cli.project import open_project, services

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from edgetool.bundle.verify import printable
 from edgetool.diff.rows import BundleDifference, Row, Section
 from edgetool.diff.text import MARKS, headline
 
@@ -59,4 +60,4 @@ def _escaped(text: str) -> str:
     """Names come from models: none may end a cell, open a tag, or mention a person."""
     for sign in "\\`*_{}[]<>|@#":
         text = text.replace(sign, f"\\{sign}" if sign not in "<>@" else f"&#{ord(sign)};")
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))

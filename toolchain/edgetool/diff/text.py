@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from edgetool.bundle.verify import printable
 from edgetool.cli.table import table
 from edgetool.diff.rows import BundleDifference, Change, Row
 
@@ -39,10 +40,10 @@ def headline(found: BundleDifference) -> str:
 
 
 def _lines(found: BundleDifference) -> Iterator[str]:
-    yield f"old  {found.old}"
-    yield f"new  {found.new}"
+    yield f"old  {printable(str(found.old))}"
+    yield f"new  {printable(str(found.new))}"
     for warning in found.warnings:
-        yield f"warning: {warning}"
+        yield f"warning: {printable(warning)}"
     yield headline(found)
     if found.equal:
         return
@@ -58,4 +59,4 @@ def _lines(found: BundleDifference) -> Iterator[str]:
 
 def _cells(row: Row) -> tuple[str, ...]:
     values = row.new if row.old == row.new else f"{row.old} → {row.new}"
-    return (f"  {MARKS[row.change]}", row.name, values, row.note)
+    return (f"  {MARKS[row.change]}", *map(printable, (row.name, values, row.note)))

@@ -73,7 +73,7 @@ def _without_places(value: Any) -> Any:
 
 def _name_of(path: str) -> str:
     """A path as a bundle may hold it."""
-    return PurePath(path).name if PurePath(path).is_absolute() else path
+    return PurePath(path).name or path if PurePath(path).is_absolute() else path
 
 
 def _files(key: Key) -> Iterator[ReadFile]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgetool.bundle.verify import printable
 from edgetool.cli.table import table
 from edgetool.reproduce.verdict import Reproduction
 
@@ -26,22 +27,21 @@ def reproduction_text(bundle: Path, found: Reproduction) -> str:
 
 
 def _lines(bundle: Path, found: Reproduction) -> Iterator[str]:
-    yield f"{bundle.name}: {_HEADLINES[found.verdict]}: {found.summary}"
+    yield printable(f"{bundle.name}: {_HEADLINES[found.verdict]}: {found.summary}")
     if found.causes:
         yield ""
-        yield table(
-            [(row.kind, row.name, row.then, row.now) for row in found.causes], headers=("what", "", "then", "now")
-        )
+        rows = [tuple(map(printable, (row.kind, row.name, row.then, row.now))) for row in found.causes]
+        yield table(rows, headers=("what", "", "then", "now"))
     if found.outputs:
         yield ""
-        rows = [(row.output, f"{row.cosine:.6f}", f"{row.max_abs:.3g}") for row in found.outputs.outputs]
-        yield table(rows, headers=("golden output", "cosine", "max difference"))
+        outputs = [(printable(row.output), f"{row.cosine:.6f}", f"{row.max_abs:.3g}") for row in found.outputs.outputs]
+        yield table(outputs, headers=("golden output", "cosine", "max difference"))
     if found.files:
         yield ""
         yield from _files(found)
     if found.remark:
         yield ""
-        yield found.remark
+        yield printable(found.remark)
     if found.fix:
         yield f"  hint: {found.fix}"
 
@@ -58,7 +58,7 @@ def _files(found: Reproduction) -> Iterator[str]:
     for row in shown:
         explained = row.derived and row.status == "differs"
         rows.append((row.status, f"{row.path}  (it holds the others' hashes)" if explained else row.path))
-        rows += [("", f"  {value}") for value in row.values if not row.derived]
+        rows += [("", printable(f"  {value}")) for value in row.values if not row.derived]
     yield table(rows)
     if hidden:
         yield f"equal  {len(hidden)} {'files' if hidden == equal else 'other files'}"
