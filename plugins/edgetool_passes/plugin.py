@@ -19,6 +19,16 @@ def edgetool_passes() -> list[PassInfo]:
             loader="edgetool_passes.specialize:Specialize",
         ),
         PassInfo(
+            name="fold-bn",
+            summary="BatchNormalization into the layer beside it: also behind products and in front of layers",
+            loader="edgetool_passes.fold_bn:FoldBn",
+        ),
+        PassInfo(
+            name="fuse",
+            summary="LayerNormalization, Gelu and RMSNormalization in place of the small operators that spell them",
+            loader="edgetool_passes.fuse:Fuse",
+        ),
+        PassInfo(
             name="convert-opset",
             summary="move the model to another opset",
             loader="edgetool_passes.convert_opset:ConvertOpset",

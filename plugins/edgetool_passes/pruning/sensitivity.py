@@ -41,7 +41,7 @@ class Sensitivity:
         self._run(self._expected.append)
 
     def price(self, layer: Layer, moments: Moments) -> float:
-        """What a unit of squared error of the layer's result costs: a share of the outputs, or of what the result becomes.
+        """What a unit of squared error of the result costs: a share of the outputs, or of what the result becomes.
 
         The larger share counts. Outputs alone would call late layers of classifiers unimportant on samples of few
         classes; the layer's own surroundings alone know nothing of what is still to come.

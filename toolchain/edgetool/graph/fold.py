@@ -41,7 +41,7 @@ def fold(model: ir.Model) -> None:
         tidy.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
         onnxscript.optimizer.optimize_ir(model, num_iterations=_ROUNDS, should_fold=_should_fold)
     _drop_unread(model)
-    _drop_traces(model)
+    drop_traces(model)
 
 
 def infer_shapes(model: ir.Model) -> None:
@@ -75,7 +75,7 @@ def _should_fold(node: ir.Node) -> bool | None:
     return True if 0 <= count <= _SMALL else None
 
 
-def _drop_traces(model: ir.Model) -> None:
+def drop_traces(model: ir.Model) -> None:
     """Remove the optimizer's notes about itself from nodes and values."""
     for graph in (model.graph, *model.graph.subgraphs()):
         values = list(graph.initializers.values())
