@@ -14,6 +14,7 @@ import pytest
 
 from edgetool.artifact import Engine, Facts, Model
 from edgetool.backends.base import AnyBackend, Availability, Evidence, Site
+from edgetool.bundle.verify import path_fault
 from edgetool.context import BuildContext
 from edgetool.errors import EdgetoolError
 from edgetool.graph import load
@@ -192,6 +193,16 @@ class BackendConformance:
             assert lowering.name, "a lowering without a name"
             assert lowering.summary, "a lowering without a summary"
             assert lowering.count > 0, f"{lowering.name} touched nothing: leave it out"
+
+    def test_device_sources_are_whole(self, first: Built) -> None:
+        own = self.subject().device_sources(first.engine)
+        if own is None:
+            pytest.skip("the backend has no self-test for devices")
+        assert own == self.subject().device_sources(first.engine), "device_sources() differs from call to call"
+        assert own.runtime, "device_sources() names no runtime"
+        assert "runtime.cmake" in own.files, "runtime.cmake says how the sources are compiled"
+        assert any(name.endswith((".c", ".cpp")) for name in own.files), "there is nothing to compile"
+        assert not [name for name in own.files if path_fault(name) or "/" in name], "plain file names only"
 
     def test_same_model_gives_same_bytes(self, built: Built, tmp_path: Path) -> None:
         if not self.backend.deterministic:
