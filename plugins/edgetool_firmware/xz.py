@@ -46,7 +46,7 @@ class XzWriter:
     def __init__(self, file: IO[bytes], *, level: int) -> None:
         self._file = file
         self._level = level
-        self._length = max(_BLOCK, 3 * _DICTIONARY[level])
+        self._length = max(_BLOCK, _DICTIONARY[level])  # short, so that an interrupt need not wait for long
         self._buffer = bytearray()
         self._workers = min(_WORKERS, len(os.sched_getaffinity(0)))
         self._pool = ThreadPoolExecutor(self._workers, "xz")  # liblzma works without the interpreter's lock

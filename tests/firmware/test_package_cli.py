@@ -82,6 +82,7 @@ def test_formats_and_options_from_the_targets_file(bundle: Path, run_cli: Cli, t
     assert rows["deb"]["package"] == "asked-for", "the command line wins"
 
 
+@SLOW
 def test_a_format_of_the_command_line_keeps_the_files_options(bundle: Path, run_cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "elsewhere.toml").write_text(TARGETS)
     done = run_cli(
@@ -95,14 +96,18 @@ def test_a_format_of_the_command_line_keeps_the_files_options(bundle: Path, run_
 @pytest.mark.parametrize(
     ("arguments", "code", "exit_code", "said"),
     [
-        ((), "format-missing", 2, "tar"),
+        pytest.param((), "format-missing", 2, "tar", marks=SLOW),
         (("--format", "tra"), "unknown-exporter", 2, "tar"),
         (("--format", "deb", "--option", "deb.colour=blue"), "invalid-package-option", 2, "deb.colour"),
-        (("--format", "deb", "--option", "deb.level=9"), "invalid-package-option", 2, "deb.level"),
+        pytest.param(
+            ("--format", "deb", "--option", "deb.level=9"), "invalid-package-option", 2, "deb.level", marks=SLOW
+        ),
         (("--format", "tar", "--option", "deb.level=1"), "invalid-package-option", 2, "'deb'"),
         (("--format", "deb", "--option", "level=1"), "invalid-package-option", 2, "FORMAT.KEY"),
-        (("--format", "deb", "--option", "deb.level"), "invalid-override", 2, "deb.level"),
-        (("--format", "deb", "--option", 'deb.path="/a b"'), "invalid-package-option", 2, "deb.path"),
+        pytest.param(("--format", "deb", "--option", "deb.level"), "invalid-override", 2, "deb.level", marks=SLOW),
+        pytest.param(
+            ("--format", "deb", "--option", 'deb.path="/a b"'), "invalid-package-option", 2, "deb.path", marks=SLOW
+        ),
     ],
 )
 def test_mistakes_on_the_command_line(
@@ -123,7 +128,7 @@ def test_a_target_that_the_file_does_not_have(make_bundle: Make, run_cli: Cli, t
     one_error(done.stderr, "unknown-target")
 
 
-@pytest.mark.parametrize("damage", ["changed", "added", "link"])
+@pytest.mark.parametrize("damage", ["changed", pytest.param("added", marks=SLOW), pytest.param("link", marks=SLOW)])
 def test_a_bundle_that_somebody_changed(bundle: Path, run_cli: Cli, tmp_path: Path, damage: str) -> None:
     if damage == "changed":
         flip_byte(bundle / "model" / "model.onnx")
@@ -138,6 +143,7 @@ def test_a_bundle_that_somebody_changed(bundle: Path, run_cli: Cli, tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
+@SLOW
 def test_no_bundle_there(run_cli: Cli, tmp_path: Path) -> None:
     done = run_cli("package", tmp_path / "nothing.edgebundle", "--format", "tar")
     assert done.returncode == 2
@@ -198,6 +204,7 @@ def test_a_full_disk_keeps_the_old_package(
     assert (disk / "net-1.2.0-ort.tar").read_bytes() == old
 
 
+@SLOW
 def test_a_folder_that_is_a_file(bundle: Path, run_cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     done = run_cli("package", bundle, "--format", "tar", "-o", tmp_path / "file")
@@ -225,7 +232,7 @@ def _slowly(bundle: Path, out: Path) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=SLOW), signal.SIGTERM])
 def test_an_interrupt_leaves_nothing(large: Path, tmp_path: Path, number: signal.Signals) -> None:
     out = tmp_path / "out"
     process = _slowly(large, out)
@@ -273,7 +280,7 @@ def test_eight_at_once_that_all_replace(bundle: Path, tmp_path: Path) -> None:
     assert _left(tmp_path / "out") == ["tiny-1.0.0-ort.tar"]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW) if name != "oci-image" else name for name in FORMATS])
 def test_a_large_engine_is_never_in_memory(large: Path, run_cli: Cli, tmp_path: Path, name: str) -> None:
     """Less than the engine's size on top of what the same command takes for a small one."""
     options = {"oci-image": ["--option", "oci-image.architecture=amd64"], "deb": ["--option", "deb.compression=none"]}
