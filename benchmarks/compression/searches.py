@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.compression.findings import Check, Finding
 from benchmarks.compression.project import Entry, start, write_project
+from benchmarks.tune import ROWS
 
 _ROOT = Path(__file__).parents[2]
 _TIME = "3m"
@@ -69,5 +70,13 @@ def against_nncf(example: str, folder: Path) -> list[Finding]:
     shares = re.search(r"took ([\d.]+) x NNCF's wall time", done.stdout)
     if shares is None:
         return [Finding(name, tuple(lines), failure="no share of NNCF's wall time was printed")]
-    check = Check("times NNCF's wall time", float(shares[1]), 0.5, at_least=False)
-    return [Finding(name, tuple(lines), {"printed": done.stdout}, (check,))]
+    point = re.search(r"engine is ([\d.]+) x .* loses (-?[\d.]+), NNCF's (-?[\d.]+)", done.stdout)
+    if point is None:
+        return [Finding(name, tuple(lines), failure="the two engines were not compared")]
+    faster, lost, limit = float(point[1]), float(point[2]), next(row.max_drop for row in ROWS if row.example == example)
+    checks = (
+        Check("times NNCF's wall time", float(shares[1]), 0.5, at_least=False),
+        Check("times the speed of NNCF's engine", faster, 1 - _DOUBT),
+        Check("lost", lost, limit, at_least=False),
+    )
+    return [Finding(name, tuple(lines), {"printed": done.stdout}, checks)]

@@ -76,9 +76,15 @@ STARTS = (
 """In the order in which they are tried: what usually gains most comes first, because the time may run out."""
 
 _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
+_POOLS = frozenset({"GlobalAveragePool", "ReduceMean"})
 
 TWEAKS = (
     Tweak("quantize-static", {"attention_scores": True}, "speed", needs=frozenset({"Softmax"})),
+    Tweak(
+        "quantize-static", {"attention_scores": True, "attention_values": True}, "speed", needs=frozenset({"Softmax"})
+    ),
+    Tweak("quantize-static", {"pools": True}, "speed", needs=_POOLS),
+    Tweak("quantize-static", {"equalization": 0.5}, "accuracy", needs=_CONVOLUTIONS),
     Tweak("quantize-static", {"calibrator": "min-max"}, "accuracy", needs=_CONVOLUTIONS),
     Tweak("quantize-static", {"calibrator": "mse"}, "accuracy", unless=_CONVOLUTIONS),
     Tweak("quantize-static", {"calibrator": "percentile"}, "accuracy"),

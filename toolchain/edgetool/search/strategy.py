@@ -5,7 +5,9 @@
    there is room, options that do more.
 3. What still misses: its layers are ranked by sensitivity in one pass over the data, and the fewest of the worst ones
    that have to stay float are found by bisection.
-4. What takes something out of the network goes before the best recipe so far, as much of it as holds.
+4. Of recipes that the measurements could not tell apart the most accurate one would win: it takes turns with the
+   fastest one, so that a busy machine does not decide.
+5. What takes something out of the network goes before the best recipe so far, as much of it as holds.
 
 A start that is not better than the best recipe so far is not worked on: leaving layers float only makes it slower or
 larger. No sampler is needed for that: the moves are few, and the number of float layers is ordered.
@@ -28,6 +30,9 @@ _MOST_FLOAT = 0.5
 
 _LONGER = (2, 6)
 """How many times as long as a measurement engines take turns that it could not tell apart."""
+
+_RIVALS = 3
+"""So many recipes that may be as good as the fastest take turns with it."""
 
 _CLOSE_ENOUGH = 4
 """Bisection ends when it is known to a fourth of itself how many layers have to stay float."""
@@ -64,10 +69,12 @@ class Strategy:
             left.sort(key=self._promise, reverse=True)
             point = left.pop(0)
             self._work_on(point, starts.get(point.recipe.key))
+        self._tell_apart()
         for row in rows:
             if row.structural:
                 self._take_out(row)
         self._settle()
+        self._tell_apart()
 
     def _settle(self) -> None:
         """Where the best of the others looks better than float, but is not so beyond doubt: the two take turns."""
@@ -79,6 +86,29 @@ class Strategy:
         for longer in _LONGER:
             if self._promise(best) > 1 and not self._picker.beats(best, plain):
                 self._bench.duel(best, plain, longer=longer)
+
+    def _tell_apart(self) -> None:
+        """Where the most accurate of the best is not the one that looks best, the two take turns."""
+        if self._picker.objective != "latency":
+            return
+        for _ in range(_RIVALS):
+            best, looks_best = self._best(), self._looks_best()
+            if best is None or looks_best is None or best is looks_best or best.recipe.main is None:
+                return
+            for longer in _LONGER:
+                if self._picker.gain(looks_best, best)[0] > 1 and not self._picker.beats(looks_best, best):
+                    self._bench.duel(looks_best, best, longer=longer)
+            if not self._picker.beats(looks_best, best):
+                return
+
+    def _looks_best(self) -> Point | None:
+        """Of those that hold the budgets, by what was measured, however far that may be off."""
+        sound = [row for row in self._bench.points if self._picker.sound(row)]
+        found = sound[0] if sound else None
+        for row in sound[1:]:
+            if found is not None and self._picker.gain(row, found)[0] > 1:
+                found = row
+        return found
 
     def _take_out(self, start: Start) -> None:
         """The best recipe so far with less of a network to work on, the mildest amount first."""
