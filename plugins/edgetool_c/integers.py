@@ -6,19 +6,21 @@ products are exact in 32 bits; one multiplication a channel then gives the float
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgetool.artifact import Lowering
 from edgetool.qdq.editor import GraphEditor
 from edgetool.qdq.index import GraphIndex, attribute
+from edgetool_c.quantized import Ending, ending_of, integer_bias, write_ending
 
 if TYPE_CHECKING:
     import numpy as np
     import onnx
 
 _WINDOW = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
-"""Attributes that Conv and ConvInteger share."""
+"""Attributes that Conv, ConvInteger and QLinearConv share."""
 
 
 @dataclass(frozen=True)
@@ -45,63 +47,106 @@ class _Weight:
     scale: np.ndarray[Any, Any]
 
 
+_SUMMARIES = {
+    "integer-products": "products of int8 values are summed in int32 instead of being unpacked to float: weights stay "
+    "in flash",
+    "integer-results": "convolutions that are quantized right away give integers right away, with biases rounded to "
+    "steps of their sums: activations stay int8 in RAM",
+}
+"""What a rewrite is called, and what it says of itself."""
+
+
 def in_integers(model: onnx.ModelProto) -> tuple[Lowering, ...]:
     """Rewrite quantized Conv, Gemm and MatMul nodes, in place."""
     graph = model.graph
     editor, index = GraphEditor(graph), GraphIndex(graph)
     rewriters = {"Conv": _rewrite_conv, "Gemm": _rewrite_gemm, "MatMul": _rewrite_matmul}
-    count = sum(
+    made = Counter(
         rewriters[node.op_type](node, editor, index)
         for node in list(graph.node)
         if node.op_type in rewriters and node.domain in ("", "ai.onnx")
     )
     editor.commit()
-    if not count:
-        return ()
-    summary = "products of int8 values are summed in int32 instead of being unpacked to float: weights stay in flash"
-    return (Lowering("integer-products", summary, count),)
+    return tuple(Lowering(name, summary, made[name]) for name, summary in _SUMMARIES.items() if made[name])
 
 
-def _rewrite_conv(node: onnx.NodeProto, editor: GraphEditor, index: GraphIndex) -> bool:
-    rank = len(index.values(weight.name).shape) if (weight := _weight(node.input[1], index, axis=0)) else 0
+def _rewrite_conv(node: onnx.NodeProto, editor: GraphEditor, index: GraphIndex) -> str | None:
+    weight = _weight(node.input[1], index, axis=0)
     activation = _activation(node.input[0], index)
     bias = _bias(node, index)
     if weight is None or activation is None or bias is None:
-        return False
+        return None
+    scale, rank = activation.scale * weight.scale, weight.integers.ndim
+    ending = ending_of(node, index)
+    steps = integer_bias(bias, scale, ending, channels=len(weight.integers)) if ending else None
+    if ending is not None and steps is not None:
+        _quantized_conv(node, editor, weight, activation, steps, ending)
+        return "integer-results"
     output = node.output[0]
     editor.retire(node)
     sums = editor.node("ConvInteger", (activation.integers, weight.name, activation.zero_point), f"{output}_sums")
-    made = next(row for row in editor.graph.node if sums in row.output)
+    _copy_window(node, editor, sums)
+    _scaled(editor, sums, output, scale, bias, shape=(1, -1, *(1,) * (rank - 2)))
+    return "integer-products"
+
+
+def _quantized_conv(
+    node: onnx.NodeProto,
+    editor: GraphEditor,
+    weight: _Weight,
+    activation: _Activation,
+    bias: np.ndarray[Any, Any],
+    ending: Ending,
+) -> None:
+    import numpy as np
+
+    name, result = node.output[0], ending.quantize.output[0]
+    for row in (node, *ending.nodes):
+        editor.retire(row)
+    stored = (
+        editor.constant(activation.scale.reshape(()), f"{name}_x_scale"),
+        editor.constant(weight.scale if weight.scale.size > 1 else weight.scale.reshape(()), f"{name}_w_scale"),
+        editor.constant(np.zeros(weight.scale.shape if weight.scale.size > 1 else (), np.int8), f"{name}_w_zero"),
+        editor.constant(bias, f"{name}_steps"),
+    )
+    inputs = (
+        activation.integers, stored[0], activation.zero_point, weight.name, stored[1], stored[2],
+        *ending.quantize.input[1:3], stored[3],
+    )  # fmt: skip
+    integers = editor.node("QLinearConv", inputs, f"{name}_integers")
+    _copy_window(node, editor, integers)
+    write_ending(editor, integers, ending, result)
+
+
+def _copy_window(node: onnx.NodeProto, editor: GraphEditor, output: str) -> None:
+    made = next(row for row in editor.graph.node if output in row.output)
     made.attribute.extend(entry for entry in node.attribute if entry.name in _WINDOW)
-    column = (1, -1, *(1,) * (rank - 2))
-    _scaled(editor, sums, output, activation.scale * weight.scale, bias, shape=column)
-    return True
 
 
-def _rewrite_gemm(node: onnx.NodeProto, editor: GraphEditor, index: GraphIndex) -> bool:
+def _rewrite_gemm(node: onnx.NodeProto, editor: GraphEditor, index: GraphIndex) -> str | None:
     factors = [entry.f for entry in node.attribute if entry.name in ("alpha", "beta")]
     if attribute(node, "transA", 0) or any(factor != 1.0 for factor in factors):
-        return False
+        return None
     transposed = bool(attribute(node, "transB", 0))
     return _rewrite_product(node, editor, index, transposed=transposed)
 
 
-def _rewrite_matmul(node: onnx.NodeProto, editor: GraphEditor, index: GraphIndex) -> bool:
+def _rewrite_matmul(node: onnx.NodeProto, editor: GraphEditor, index: GraphIndex) -> str | None:
     return _rewrite_product(node, editor, index, transposed=False)
 
 
-def _rewrite_product(node: onnx.NodeProto, editor: GraphEditor, index: GraphIndex, *, transposed: bool) -> bool:
+def _rewrite_product(node: onnx.NodeProto, editor: GraphEditor, index: GraphIndex, *, transposed: bool) -> str | None:
     weight = _weight(node.input[1], index, axis=0 if transposed else 1)
     activation = _activation(node.input[0], index)
     bias = _bias(node, index)
     if weight is None or activation is None or bias is None or weight.integers.ndim != 2:
-        return False
+        return None
     output = node.output[0]
     editor.retire(node)
     stored = editor.constant(weight.integers.T.copy(), f"{weight.name}_t") if transposed else weight.name
     sums = editor.node("MatMulInteger", (activation.integers, stored, activation.zero_point), f"{output}_sums")
     _scaled(editor, sums, output, activation.scale * weight.scale, bias, shape=(-1,))
-    return True
+    return "integer-products"
 
 
 def _scaled(

@@ -59,7 +59,7 @@ def test_a_bundle_is_proven_on_the_emulated_board(project: Path, run_cli: Callab
         "flash": "held",
         "ram": "held",
     }
-    assert [row["name"] for row in found["lowerings"]] == ["integer-products", "shared-arena"]
+    assert [row["name"] for row in found["lowerings"]] == ["integer-products", "integer-results", "shared-arena"]
     checked = run_cli("validate", project / "dist/cnn-1.0.0-mcu.edgebundle", cwd=project)
     assert checked.returncode == 0
     assert "agree on mps2-an386, emulated by QEMU" in checked.stdout

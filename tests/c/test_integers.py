@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from onnx import helper
 
 from edgetool.artifact import Engine, Model
-from edgetool.graph import load
+from edgetool.graph import load, read_model
 from edgetool.testing import tiny_int8_cnn
 from edgetool.testing.samples import feeds_for
 from edgetool_c.backend import PlainC
@@ -103,7 +104,7 @@ def test_weights_are_int8_arrays_and_never_unpacked(tmp_path: Path, build: Calla
     model = fixed(tiny_int8_cnn)(tmp_path)
     source = build(model, HOST).path.read_text()
     kinds = re.findall(r"^static const EMX_UNUSED (\w+) \w+(?:\[\d+\]){2,4} = ", source, re.MULTILINE)
-    assert sorted(kinds) == ["float"] * 4 + ["int8_t"] * 3  # the floats are scales and biases, one a channel
+    assert sorted(kinds) == ["float"] * 2 + ["int8_t"] * 3  # the floats: scale and bias of the layer before the pooling
     kept = build(model, COptions(board="host", integers=False))
     unpacked = re.findall(r"float \(\*const tmp\d_(\w+)_dq\)", kept.path.read_text())
     assert {"stem", "body", "head"} <= set(unpacked)
@@ -119,13 +120,65 @@ def test_whole_network_agrees_to_the_last_digits(tmp_path: Path, build: Callable
 
 def _with_shapes(model: Model) -> Model:
     """The output's shape, as inference finds it."""
-    import onnx
-
-    from edgetool.graph import read_model
-
     proto = load(model.path)
     del proto.graph.output[0].type.tensor_type.shape.dim[:]
     proto.graph.output[0].type.tensor_type.ClearField("shape")
     inferred = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
     model.path.write_bytes(inferred.SerializeToString())
     return read_model(model.path, {})
+
+
+ENDINGS: dict[str, tuple[tuple[str, ...], Any]] = {
+    "quantized": ((), np.int8(0)),
+    "relu": (("Relu",), np.int8(0)),
+    "relu, zero at the end": (("Relu",), np.int8(-128)),
+    "relu, uint8": (("Relu",), np.uint8(7)),
+    "pool": (("MaxPool",), np.int8(5)),
+    "relu and pool": (("Relu", "MaxPool"), np.int8(-20)),
+}
+
+
+def ended(folder: Path, steps: tuple[str, ...], zero_point: Any, *, scale: float = 0.2, second: bool = False) -> Model:
+    """A quantized convolution whose result is quantized again, after some steps; perhaps somebody reads it before."""
+    proto = load(quantized(folder, "Conv", (1, 3, 8, 8), (4, 3, 3, 3), pads=[1, 1, 1, 1]).path)
+    nodes, name = proto.graph.node, "y"
+    for step in steps:
+        attributes = {"kernel_shape": [2, 2], "strides": [2, 2]} if step == "MaxPool" else {}
+        nodes.append(helper.make_node(step, [name], [f"{name}_{step}"], **attributes))
+        name = f"{name}_{step}"
+    nodes.append(helper.make_node("QuantizeLinear", [name, "ends", "endz"], ["q"]))
+    nodes.append(helper.make_node("DequantizeLinear", ["q", "ends", "endz"], ["d"]))
+    for key, array in (("ends", np.float32(scale)), ("endz", np.asarray(zero_point))):
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array), key))
+    if not second:
+        del proto.graph.output[:]
+    proto.graph.output.append(helper.make_tensor_value_info("d", 1, None))
+    path = folder / "ended.onnx"
+    for output in proto.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    path.write_bytes(onnx.shape_inference.infer_shapes(proto, strict_mode=True).SerializeToString())
+    return read_model(path, {})
+
+
+@pytest.mark.parametrize("form", ENDINGS.values(), ids=ENDINGS.keys())
+def test_quantized_results_are_integers_at_once(
+    form: tuple[tuple[str, ...], Any], tmp_path: Path, build: Callable[..., Engine]
+) -> None:
+    model = ended(tmp_path, *form)
+    engine = build(model, HOST)
+    assert [lowering.name for lowering in engine.lowerings][:1] == ["integer-results"]
+    buffers = re.findall(r"^    (\w+) \(\*const", engine.path.read_text(), re.MULTILINE)
+    assert set(buffers) <= {"int8_t", "uint8_t"}
+    feeds = {"x": random(1, 3, 8, 8, seed=3)}
+    with PlainC(HOST).open(engine, CONTEXT) as runner:
+        found, wanted = runner.infer(feeds)["d"], reference(model, feeds)["d"]
+    off = np.abs(found - wanted) / 0.2
+    assert off.max() < 1.01, "one step, where a bias was rounded to the other side"
+    assert (off > 0.5).mean() < 0.02
+    assert len(np.unique(wanted)) > 8
+
+
+@pytest.mark.parametrize("change", [{"second": True}, {"scale": 0.004}], ids=["read in float too", "coarse sums"])
+def test_results_stay_float_where_integers_would_not_do(change: dict[str, Any], tmp_path: Path) -> None:
+    proto = load(ended(tmp_path, ("Relu",), np.int8(0), **change).path)
+    assert [lowering.name for lowering in in_integers(proto)] == ["integer-products"]
