@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from edgetool_c.backend import PlainC
 from edgetool_c.options import COptions
 
 CONTEXT = BuildContext(threads=1)
+
+
+@pytest.fixture(autouse=True)
+def _generator() -> None:
+    if importlib.util.find_spec("emx_onnx_cgen") is None:
+        pytest.skip("emx-onnx-cgen is not installed")
 
 
 @pytest.fixture
