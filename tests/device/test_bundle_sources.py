@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,14 +69,21 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def build(run_cli: Cli, project: Path, target: str) -> Path:
-    done = run_cli("build", "--target", target, cwd=project)
+def build(project: Path, target: str) -> Path:
+    command = [sys.executable, "-m", "edgetool", "build", "--target", target]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return project / "dist" / f"tiny-1.0.0-{target}.edgebundle"
 
 
-def test_a_build_carries_its_selftest(run_cli: Cli, project: Path, program: Path) -> None:
-    bundle = build(run_cli, project, "int8")
+@pytest.fixture(scope="module")
+def int8(project: Path) -> Path:
+    """A bundle that nobody changes."""
+    return build(project, "int8")
+
+
+def test_a_build_carries_its_selftest(project: Path, int8: Path, program: Path) -> None:
+    bundle = int8
     rows = json.loads((bundle / "manifest.json").read_text())["files"]
     listed = {row["path"] for row in rows if row["role"] == "source"}
     assert listed == {f"src/{path.name}" for path in (bundle / "src").iterdir()}
@@ -83,19 +93,55 @@ def test_a_build_carries_its_selftest(run_cli: Cli, project: Path, program: Path
     done = run([program], "--library", runtime_library(), bundle)
     assert done.returncode == 0, done.stderr
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in (bundle / "src").iterdir()}
-    build(run_cli, project, "int8")
+    build(project, "int8")
     assert {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in (bundle / "src").iterdir()} == before
 
 
-def test_a_changed_program_is_a_changed_bundle(run_cli: Cli, project: Path) -> None:
-    bundle = build(run_cli, project, "int8")
+def test_a_changed_program_is_a_changed_bundle(int8: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(int8, tmp_path / "net.edgebundle"))
     path = bundle / "src" / "agree.c"
     path.write_text(path.read_text().replace("min_cosine >= 0.999", "min_cosine >= 0"))
     assert [fault.path for fault in verify(bundle).faults] == ["src/agree.c"]
 
 
-def test_a_kit_carries_the_source_for_tensorrt(run_cli: Cli, project: Path) -> None:
-    bundle = build(run_cli, project, "board")
+OTHER_SHAPE = "it is float32[1, 4] here, and should be float32[4, 1]"
+
+
+@pytest.mark.parametrize(
+    ("values", "shape", "said"),
+    [
+        (np.ones(4), [4, 1], OTHER_SHAPE),
+        (np.full(4, np.nan), [1, 4], "4 values are NaN or infinite on one side only"),
+        (np.zeros(4), [1, 4], "gain inf"),
+    ],
+)
+def test_validate_has_the_same_rule(
+    run_cli: Cli, int8: Path, tmp_path: Path, values: np.ndarray[Any, Any], shape: list[int], said: str
+) -> None:
+    """Where the C program says that an output is wrong, `edgetool validate` does."""
+    bundle = Path(shutil.copytree(int8, tmp_path / "net.edgebundle"))
+    index = json.loads((bundle / "io/index.json").read_text())
+    index["cases"][0]["outputs"][0]["shape"] = shape
+    record(bundle, "io/index.json", json.dumps(index).encode())
+    record(bundle, "io/case0-output0.bin", values.astype("<f4").tobytes())
+    done = run_cli("validate", bundle)
+    assert done.returncode == 4, done.stderr
+    assert said in done.stderr
+
+
+def record(bundle: Path, name: str, content: bytes) -> None:
+    """Change a file as somebody does who can change the manifest, too."""
+    (bundle / name).write_bytes(content)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    row = next(row for row in manifest["files"] if row["path"] == name)
+    row |= {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    path = bundle / "reports" / "measurements.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "content_digest": verify(bundle).content_digest}))
+
+
+def test_a_kit_carries_the_source_for_tensorrt(project: Path) -> None:
+    bundle = build(project, "board")
     names = {path.name for path in (bundle / "src").iterdir()}
     assert {"runtime_tensorrt.cpp", "runtime.cmake", "selftest.c"} <= names
     lines = (bundle / "src" / "selftest.conf").read_text().splitlines()
@@ -103,8 +149,8 @@ def test_a_kit_carries_the_source_for_tensorrt(run_cli: Cli, project: Path) -> N
 
 
 @pytest.mark.slow
-def test_cmake_builds_it_out_of_the_bundle(run_cli: Cli, project: Path, tmp_path: Path) -> None:
-    bundle, cmake = build(run_cli, project, "int8"), tool("cmake")
+def test_cmake_builds_it_out_of_the_bundle(int8: Path, tmp_path: Path) -> None:
+    bundle, cmake = int8, tool("cmake")
     assert run([cmake], "-S", bundle / "src", "-B", tmp_path / "build").returncode == 0
     assert run([cmake], "--build", tmp_path / "build").returncode == 0
     done = run([tmp_path / "build" / "edgetool-selftest"], "--library", runtime_library(), bundle)

@@ -17,7 +17,7 @@ from edgetool.engine.reference import open_reference
 from edgetool.engine.remote import RemoteRunner
 from edgetool.engine.requests import DataRequest, ModelFile, request_json
 from edgetool.engine.samples import open_data
-from edgetool.errors import UnprovenError
+from edgetool.errors import BudgetError, UnprovenError
 from edgetool.runner import Feeds, Runner
 from edgetool.signature import Signature
 
@@ -275,12 +275,24 @@ def run_self_test(task: SelfTestTask, talk: Talk) -> Result:
         for case in read_golden(task.golden):
             outputs = engine.infer(case.inputs)
             for name, wanted in case.outputs.items():
+                _require_same_kind(name, wanted, outputs[name], task.golden)
                 rows.append(request_json(difference(name, wanted, outputs[name])))
         found: dict[str, Any] = {"differences": rows, "elsewhere": engine.elsewhere}
         if engine.elsewhere is not None and not engine.emulated:
             seconds = engine.time(case.inputs, _RUNS_ELSEWHERE)
             found |= {"latency": request_json(timing([seconds])), "conditions": dict(engine.conditions())}
     return found
+
+
+def _require_same_kind(name: str, wanted: np.ndarray[Any, Any], found: np.ndarray[Any, Any], golden: Path) -> None:
+    """Arrays of different shapes or dtypes cannot be compared element by element. Raises BudgetError."""
+    if (found.shape, found.dtype) != (wanted.shape, wanted.dtype):
+        raise BudgetError(
+            "self-test-failed",
+            f"{name}: it is {found.dtype}{list(found.shape)} here, and should be {wanted.dtype}{list(wanted.shape)}",
+            where=str(golden),
+            hint="the runtime or the device differs from the one that the bundle was built with",
+        )
 
 
 def run_bench(task: BenchTask, talk: Talk) -> Result:
