@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
+from edgetool.config.result import ResolvedTarget
 from edgetool.config.schema import BudgetTable
 from edgetool.engine.measurements import Measurement
 from edgetool.search.clock import Clock, OutOfTime
@@ -19,8 +22,9 @@ from edgetool.search.pick import Picker, pareto
 from edgetool.search.point import Point, Trial
 from edgetool.search.recipe import Recipe, Step
 from edgetool.search.split import FEW, split
-from edgetool.search.strategy import fewest, offered
+from edgetool.search.strategy import Strategy, fewest, offered
 from edgetool.search.task import _Kept, _scores
+from edgetool.search.workbench import Workbench
 from edgetool.validate.budgets import Measured
 from edgetool.validate.comparison import Comparison, Score
 from edgetool.validate.latency import Latency, Timing
@@ -265,6 +269,36 @@ def test_taking_turns_settles_what_separate_measurements_cannot() -> None:
     assert settled.gain(points[0], points[1]) == (1 / 1.9, 0.1)
     slower = replace(picker, duels={(points[1].recipe.key, points[0].recipe.key): (0.9, 0.02)})
     assert slower.pick(points).chosen is points[0]
+
+
+class _Turns:
+    """A bench whose points are there already, and whose duels tell the truth."""
+
+    def __init__(self, points: list[Point], *, truth: float) -> None:
+        self.points = points
+        self.duels: dict[tuple[str, str], tuple[float, float]] = {}
+        self._truth = truth
+
+    def duel(self, one: Point, other: Point, *, longer: int) -> None:
+        self.duels[one.recipe.key, other.recipe.key] = self._truth, 0.02
+
+
+@pytest.mark.parametrize(("truth", "expected"), [(1.3, "fast"), (1.0, "careful")])
+def test_what_looks_fastest_and_what_is_most_accurate_take_turns(truth: float, expected: str) -> None:
+    """On a busy machine, measurements one after the other tell nothing apart."""
+    points = [
+        _point("float", 10, _halves(0, 0), spread=0.1),
+        _point("careful", 4.0, _halves(0.001, 0.001), spread=0.4),
+        _point("fast", 3.1, _halves(0.009, 0.009), spread=0.4),
+    ]
+    bench = _Turns(points, truth=truth)
+    picker = replace(_picker(max_drop=0.01), duels=bench.duels)
+    assert picker.pick(points).chosen is points[1]
+    target = SimpleNamespace(passes=(), candidates=(), facts={})
+    Strategy(cast(Workbench, bench), picker, cast(ResolvedTarget, target), ())._tell_apart()
+    chosen = picker.pick(points).chosen
+    assert chosen is not None
+    assert chosen.name == expected
 
 
 def test_of_those_that_are_as_fast_the_most_accurate_is_chosen() -> None:
