@@ -143,7 +143,7 @@ def _vectors() -> dict[str, np.ndarray[Any, Any]]:
 
 
 @pytest.mark.parametrize("pre_norm", [False, True])
-@pytest.mark.parametrize("removed", [[0], [1, 2], [0, 3], [-1]])
+@pytest.mark.parametrize("removed", [[0], [1, 2], [0, 3], [-1], [0, 1, 2, 3]])
 def test_without_data_the_rest_computes_as_if_the_blocks_added_nothing(
     tmp_path: Path, pre_norm: bool, removed: list[int]
 ) -> None:
