@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from edgetool.engine.assess import Attempt, blame
+from edgetool.engine.assess import Attempt, blame, footprint
 from edgetool.engine.cache import Key
 from edgetool.engine.standing import Choice, Moment, Reason, Standing, Status
 from edgetool.errors import EdgetoolError, HostError
@@ -69,10 +69,12 @@ class Ranked:
 
     @property
     def size_then_loss(self) -> tuple[float, float, float]:
+        """A microcontroller's engine is as large as the flash that it takes, not as its source."""
+        size = footprint(self.attempt.candidate, "flash") or self.attempt.assessment.size
         comparison = self.attempt.proof.comparison
         score = comparison.score if comparison else None
         cosine = comparison.cosine if comparison else None
-        return (self.attempt.assessment.size, score.drop if score else 0.0, 0.0 if cosine is None else -cosine)
+        return (size, score.drop if score else 0.0, 0.0 if cosine is None else -cosine)
 
     @property
     def faults(self) -> tuple[int, int]:
