@@ -24,7 +24,7 @@ from edgetool_c.names import SafeModel, with_safe_names
 from edgetool_c.options import COptions
 from edgetool_c.programs import missing, version_of
 from edgetool_c.runner import ImageRunner
-from edgetool_c.verdict import TYPES
+from edgetool_c.verdict import TYPES, weight_bytes
 
 if TYPE_CHECKING:
     import onnx
@@ -179,7 +179,7 @@ def _facts(proto: onnx.ModelProto, source: StaticSource, options: COptions) -> F
         "flags": list(board.flags),
         "optimize": options.optimize,
         "arena": source.arena,
-        "weights": sum(len(tensor.raw_data) for tensor in proto.graph.initializer),
+        "weights": weight_bytes(proto),
     }
 
 

@@ -32,7 +32,7 @@ _STANDARD = ("", "ai.onnx")
 
 def verdict(model: Model, options: COptions, facts: Facts) -> Support:
     """Which nodes become C, and why others do not."""
-    proto = load(model.path)
+    proto = load(model.path, weights=False)
     nodes = tuple(_labelled(proto))
     signature = model.signature
     reasons = dict(_refused(proto))
@@ -40,7 +40,7 @@ def verdict(model: Model, options: COptions, facts: Facts) -> Support:
     legalize = None
     if not problems and _is_dynamic(signature):
         problems, legalize = [_dynamic(signature)], _legalization(signature)
-    elif not problems and (found := _asked(proto, options, {label for label, _ in nodes})) is not None:
+    elif not problems and (found := _asked(model, options, {label for label, _ in nodes})) is not None:
         problems = [found]
         reasons = dict.fromkeys(found.nodes, found.reason)
     # What is against the model as a whole keeps every node from becoming C.
@@ -106,7 +106,7 @@ def _signature_problems(signature: Signature) -> Iterator[Problem]:
 
 def _size_problems(proto: onnx.ModelProto, options: COptions, facts: Facts) -> Iterator[Problem]:
     """What cannot fit need not be turned into hundreds of megabytes of source first."""
-    needed = sum(len(tensor.raw_data) or tensor.ByteSize() for tensor in proto.graph.initializer)
+    needed = weight_bytes(proto)
     board = options.where
     stated = facts.get("flash")
     flash, owner = (stated, "the target") if isinstance(stated, int) else (board.flash, board.name)
@@ -115,6 +115,12 @@ def _size_problems(proto: onnx.ModelProto, options: COptions, facts: Facts) -> I
             f"the weights take {format_bytes(needed)}, and {owner} has {format_bytes(flash)} of flash",
             fix="quantize to int8, prune, or take a smaller network",
         )
+
+
+def weight_bytes(proto: onnx.ModelProto) -> int:
+    """What the stored tensors take; they need not be loaded."""
+    stored = [(ELEMENTS.get(tensor.data_type), tuple(tensor.dims)) for tensor in proto.graph.initializer]
+    return sum(element.nbytes(dims) or 0 for element, dims in stored if element is not None)
 
 
 def _is_dynamic(signature: Signature) -> bool:
@@ -137,8 +143,9 @@ def _legalization(signature: Signature) -> Legalization | None:
     return Legalization("specialize", {"dims": {name: signature.dims[name].opt for name in signature.symbols}})
 
 
-def _asked(proto: onnx.ModelProto, options: COptions, own: Set[str]) -> Problem | None:
-    """What the generator says to the model in the form that it would get, which uses `proto` up."""
+def _asked(model: Model, options: COptions, own: Set[str]) -> Problem | None:
+    """What the generator says to the model in the form that it would get."""
+    proto = load(model.path)
     lower(proto, options)
     safe = with_safe_names(proto)
     found = objection(safe)
