@@ -3,8 +3,8 @@
 Both get the same network, calibration samples, evaluation samples, metric and limit, for OpenVINO on this CPU. Ours
 also holds half of the evaluation samples back, to judge by; NNCF chooses and judges by all of them. NNCF goes first;
 `tune` is given nearly half of the time that it took, or three minutes where that is less: NNCF ends with its first
-attempt if that holds, in the time of one or two recipes. Afterwards both engines and float on ONNX Runtime run on all evaluation samples, and take turns on one of them. The
-examples must be prepared.
+attempt if that holds, in the time of one or two recipes. Afterwards both engines and float on ONNX Runtime run on all
+evaluation samples, and take turns on one of them. The examples must be prepared.
 """
 
 from __future__ import annotations
