@@ -45,6 +45,9 @@ class OnnxRuntime(Backend[OnnxRuntimeOptions]):
 
         return read_evidence(engine, self.options, threads=context.threads)
 
+    def on_processor(self) -> bool:
+        return self.options.accelerator == "CPU"
+
     def device_sources(self, engine: Engine) -> DeviceSources:
         from edgetool_onnxruntime.selftest import device_sources
 

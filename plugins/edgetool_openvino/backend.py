@@ -17,6 +17,7 @@ class OpenVino(Backend[OpenVinoOptions]):
     """Typed ONNX to OpenVINO's IR or a compiled blob, with the inference precision pinned."""
 
     Options: ClassVar[type[BackendOptions]] = OpenVinoOptions
+    isa_variable: ClassVar[str | None] = "ONEDNN_MAX_CPU_ISA"
 
     @classmethod
     def tools(cls) -> tuple[str, ...]:
@@ -46,6 +47,9 @@ class OpenVino(Backend[OpenVinoOptions]):
         from edgetool_openvino.evidence import read_evidence
 
         return read_evidence(engine, self.options, threads=context.threads)
+
+    def on_processor(self) -> bool:
+        return self.options.used.members == ("CPU",)
 
     def device_sources(self, engine: Engine) -> DeviceSources | None:
         from edgetool_openvino.selftest import device_sources

@@ -191,12 +191,15 @@ class Backend(ABC, Generic[OptionsT]):
         revision: raise it when the same model and options give another engine; part of the cache key.
         deterministic: True promises the same engine bytes for the same inputs.
         builders: what `[targets.NAME.builder] kind` may name, besides `auto`.
+        isa_variable: environment variable that makes the runtime leave newer instruction sets of the processor
+            unused, with values in the words of oneDNN's ONEDNN_MAX_CPU_ISA; None where it has none.
     """
 
     Options: ClassVar[type[BackendOptions]]
     revision: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
     builders: ClassVar[tuple[str, ...]] = ("local",)
+    isa_variable: ClassVar[str | None] = None
 
     def __init__(self, options: OptionsT, site: Site = HERE) -> None:
         self.options = options
@@ -226,6 +229,10 @@ class Backend(ABC, Generic[OptionsT]):
     def evidence(self, engine: Engine, context: BuildContext) -> Evidence:
         """How the runtime executes the engine; empty where it cannot tell."""
         return Evidence()
+
+    def on_processor(self) -> bool:
+        """Whether this machine's processor executes the engine, with kernels that its instruction sets decide."""
+        return False
 
     def device_sources(self, engine: Engine) -> DeviceSources | None:
         """What a device compiles to test this engine without Python; None where the backend has nothing of the kind.

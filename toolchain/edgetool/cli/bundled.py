@@ -36,9 +36,15 @@ def open_runnable(path: Path) -> tuple[Bundle, Plugins]:
 
 
 def run_task(
-    task: str, make: Callable[[Callable[[str], Path]], object], plugins: Plugins, output: Output, *, name: str
+    task: str,
+    make: Callable[[Callable[[str], Path]], object],
+    plugins: Plugins,
+    output: Output,
+    *,
+    name: str,
+    seconds: float = TIMEOUT,
 ) -> dict[str, Any]:
-    """Run a task in a child, without the cache."""
+    """Run a task in a child, without the cache, for at most so many seconds."""
     from edgetool.cli.project import services
     from edgetool.engine.isolate import Limits
     from edgetool.engine.stepper import Stepper
@@ -50,7 +56,7 @@ def run_task(
             cache=shared.cache,
             children=shared.children,
             listener=shared.listener,
-            limits=Limits(TIMEOUT),
+            limits=Limits(seconds),
             python=None,
             root=Path.cwd(),
         ) as stepper,

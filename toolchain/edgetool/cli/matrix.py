@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgetool.cli.emulated import carried_over, with_emulation
 from edgetool.cli.output import Output
 from edgetool.cli.project import open_project, services
 from edgetool.engine.batch import Outcome, build_all
@@ -20,6 +21,7 @@ from edgetool.report.document import Report, Summary
 
 if TYPE_CHECKING:
     from edgetool.cli.project import Project
+    from edgetool.emulate.cells import Emulation
     from edgetool.engine.planned import BuildPlan
     from edgetool.engine.services import Services
 
@@ -38,6 +40,7 @@ class Question:
         jobs: builds side by side.
         keep: folder for the bundles; None throws them away.
         options: of every build.
+        emulation: processors that every engine is tried on besides.
     """
 
     files: tuple[Path | None, ...]
@@ -46,6 +49,7 @@ class Question:
     jobs: int
     keep: Path | None
     options: BuildOptions
+    emulation: Emulation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,10 @@ def run_matrix(question: Question, output: Output, *, baseline: Baseline | None,
     with services(output, projects[0].plugins) as shared, _folder(question.keep) as folder:
         options = replace(question.options, output=folder)
         reports = _built(cells, shared, options, jobs=question.jobs)
+        reports = [
+            with_emulation(row, folder / row.bundle, question.emulation, output) if row.bundle else row
+            for row in reports
+        ]
         summary = Summary(tuple(reports))
         if baseline is not None:
             summary = _confirmed(cells, summary, baseline, shared, options, where=where)
@@ -147,7 +155,9 @@ def _confirmed(
         return judged
     longer = replace(options, remeasure=True, latency_time=max(_AT_LEAST, _LONGER * options.latency_time))
     again = dict(zip(slower, _built([cells[at] for at in slower], shared, longer, jobs=1), strict=True))
-    reports = tuple(again.get(at, report) for at, report in enumerate(summary.reports))
+    reports = tuple(
+        carried_over(again[at], report) if at in again else report for at, report in enumerate(summary.reports)
+    )
     return against(Summary(reports), baseline, where=where)
 
 

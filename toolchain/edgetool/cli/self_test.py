@@ -11,7 +11,6 @@ from edgetool.cli.output import Output
 from edgetool.errors import BudgetError, UnprovenError
 
 if TYPE_CHECKING:
-    from edgetool.validate.difference import Difference
     from edgetool.validate.latency import Timing
 
 
@@ -65,7 +64,7 @@ def self_test(bundle: Path, output: Output, *, on: str | None = None) -> None:
             [
                 f"{bundle}: golden outputs {'do not agree' if failed else 'agree'}"
                 + (f" on {result['elsewhere']}" if result["elsewhere"] else ""),
-                *(f"  {row.output}: {_numbers(row)}" for row in rows),
+                *(f"  {row}" for row in rows),
                 *_on_device(latency, result.get("conditions") or {}),
             ]
         ),
@@ -74,7 +73,7 @@ def self_test(bundle: Path, output: Output, *, on: str | None = None) -> None:
         raise BudgetError(
             "self-test-failed",
             "the engine does not give the golden outputs here: "
-            + "; ".join(f"{row.output}: {_numbers(row)}" for row in failed)
+            + "; ".join(map(str, failed))
             + f" (min_cosine {wanted})",
             where=str(bundle),
             hint="the runtime or the device differs from the one that the bundle was built with",
@@ -86,14 +85,6 @@ def self_test(bundle: Path, output: Output, *, on: str | None = None) -> None:
             where=str(bundle),
             hint="run it on the device itself: edgetool validate BUNDLE --on HOST",
         )
-
-
-def _numbers(row: Difference) -> str:
-    if row.strays:
-        return f"{row.strays} values are NaN or infinite on one side only"
-    if row.integral:
-        return f"{row.equal:.2%} of the values are equal"
-    return f"cosine {row.cosine:.6f}, gain {row.gain:.4f}, largest error {row.max_abs:.3g}"
 
 
 def _on_device(latency: Timing | None, conditions: Mapping[str, Any]) -> Iterator[str]:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgetool.cli.emulated import Emulate, IsaSweep, emulation_error, emulation_of, text_of, with_emulation
 from edgetool.cli.options import Allow, Json, LatencyTime, Quiet, Set, Targets, flag
 from edgetool.cli.output import Output
 from edgetool.cli.report import OutputFormats, To
 from edgetool.errors import ConfigError, EdgetoolError
 
 if TYPE_CHECKING:
+    from edgetool.emulate.cells import Emulation
     from edgetool.report.document import Report, Summary
 
 Bundles = Annotated[
@@ -46,6 +48,8 @@ Remeasure = Annotated[bool, flag("--remeasure", help="Measure the latency again.
 def validate(
     bundles: Bundles = None,
     on: On = None,
+    isa_sweep: IsaSweep = False,
+    emulate: Emulate = None,
     file: Files = None,
     target: Targets = None,
     overrides: Set = None,
@@ -66,6 +70,9 @@ def validate(
     With BUNDLE: the engine runs on the golden inputs, and its results are compared with the golden outputs. With --on
     it runs on a device that ssh reaches; where the bundle is a kit, the device builds the engine first.
 
+    With --isa-sweep or --emulate, the golden inputs also run on processors that are not here: this one with newer
+    instruction sets masked, or one that qemu emulates. That proves instructions and numerics, and nothing about time.
+
     Without: each model of the targets files is built for each target and validated, from the cache where nothing
     changed. One cell that fails leaves the others alone; run again after an interruption, it goes on where it was.
     """
@@ -78,9 +85,10 @@ def validate(
     output = Output(json, quiet)
     names = output_formats or []
     check_formats(names, output_path)
+    emulation = emulation_of(isa_sweep, emulate)
     if bundles:
         _refuse_matrix_options(file=file, target=target, baseline=baseline, keep=keep, update=update_baseline)
-        _self_tests(bundles, on, names, output_path, output)
+        _self_tests(bundles, on, names, output_path, output, emulation)
         return
     if on is not None:
         raise ConfigError(
@@ -98,7 +106,9 @@ def validate(
         remeasure=remeasure,
         allow_unverified=allow_unverified,
     )
-    question = Question(tuple(file or [None]), tuple(target or ()), tuple(overrides or ()), jobs, keep, options)
+    question = Question(
+        tuple(file or [None]), tuple(target or ()), tuple(overrides or ()), jobs, keep, options, emulation
+    )
     accepted = read_baseline(baseline) if baseline is not None and not update_baseline else None
     answer = run_matrix(question, output, baseline=accepted, where=str(baseline))
     if update_baseline and baseline is not None:
@@ -124,18 +134,29 @@ def _refuse_matrix_options(**given: object) -> None:
         )
 
 
-def _self_tests(bundles: list[Path], on: str | None, names: list[str], path: Path | None, output: Output) -> None:
+def _self_tests(
+    bundles: list[Path], on: str | None, names: list[str], path: Path | None, output: Output, emulation: Emulation
+) -> None:
     from edgetool.cli.report import write_reports
     from edgetool.cli.self_test import self_test
     from edgetool.report.document import Summary
 
-    if not names and len(bundles) == 1:
+    if on is not None and emulation:
+        raise ConfigError(
+            "conflicting-options", "--on runs the bundle on a device, and there is nothing to emulate", where="--on",
+            hint="leave --isa-sweep and --emulate out, or --on",
+        )  # fmt: skip
+    if not names and len(bundles) == 1 and not emulation:
         self_test(bundles[0], output, on=on)
         return
     silent = Output(json=False, quiet=True)
     reports, errors = [], []
     for bundle in bundles:
         report, error = _tested(bundle, on, silent if names else output)
+        report = with_emulation(report, bundle, emulation, silent if names else output)
+        error = error or emulation_error(report)
+        if emulation and not names:
+            output.result({"checks": [check.to_json() for check in report.checks]}, text_of(report))
         reports.append(report)
         if error is not None:
             errors.append(error)

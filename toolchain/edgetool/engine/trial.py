@@ -244,12 +244,18 @@ def golden_feeds(signature: Signature, data: Dataset | None) -> Feeds:
 
 @dataclass(frozen=True, slots=True)
 class SelfTestTask:
-    """Run an engine on the golden inputs of its bundle and compare with the golden outputs."""
+    """Run an engine on the golden inputs of its bundle and compare with the golden outputs.
+
+    Attributes:
+        seconds: limit for one request to the engine.
+        python: the interpreter of the engine's process; this one's if None.
+    """
 
     engine: EngineFile
     golden: Path
     log: Path
     seconds: float
+    python: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +277,7 @@ def run_self_test(task: SelfTestTask, talk: Talk) -> Result:
     from edgetool.validate.latency import timing
 
     rows = []
-    with open_engine(task.engine, task.log, task.seconds) as engine:
+    with open_engine(task.engine, task.log, task.seconds, python=task.python) as engine:
         for case in read_golden(task.golden):
             outputs = engine.infer(case.inputs)
             for name, wanted in case.outputs.items():

@@ -46,6 +46,13 @@ class Difference:
     integral: bool
     strays: int = 0
 
+    def __str__(self) -> str:
+        if self.strays:
+            return f"{self.output}: {self.strays} values are NaN or infinite on one side only"
+        if self.integral:
+            return f"{self.output}: {self.equal:.2%} of the values are equal"
+        return f"{self.output}: cosine {self.cosine:.6f}, gain {self.gain:.4f}, largest error {self.max_abs:.3g}"
+
     def to_json(self) -> dict[str, JsonValue]:
         return {
             "output": self.output,

@@ -1,0 +1,1 @@
+"""Engines on processors that this machine does not have: emulated, or with newer instruction sets masked."""
