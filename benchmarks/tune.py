@@ -198,9 +198,9 @@ def _print(row: Row, ours: Spent, theirs: Spent, infers: Mapping[str, Infer], fo
             agree = float(np.mean([_agreement(a, b) for a, b in zip(results[base], outputs, strict=True)]))
             line += f"  = {Ratio.of(spent[base], spent[name])}  agreement {agree:.4f}"
         print(line, flush=True)
-    _, one, other = results
-    ratio = Ratio.of(spent[other], spent[one])
-    print(f"    tune's engine is {ratio} as fast as NNCF's and loses {losses[one]:.4f}, NNCF's {losses[other]:.4f}")
+    _, mine, other = results
+    ratio = Ratio.of(spent[other], spent[mine])
+    print(f"    tune's engine is {ratio} as fast as NNCF's and loses {losses[mine]:.4f}, NNCF's {losses[other]:.4f}")
 
 
 def _agreement(wanted: Outputs, found: Outputs) -> float:
