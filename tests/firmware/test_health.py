@@ -168,6 +168,7 @@ def test_every_way_to_write_the_same_json_is_understood(
     assert device.run(HEALTH, bundle).returncode == 0
 
 
+@pytest.mark.slow
 def test_it_judges_as_verify_does(device: DeviceShell, make_bundle: Make) -> None:
     """Of every file of a bundle each of three bytes is changed, and both are asked."""
     bundle = make_bundle(files={"engine.onnx": b"engine" * 9})

@@ -15,6 +15,7 @@ from tests.firmware.device_shell import DeviceShell, interfere, make_device, tre
 
 HEALTH, SWITCH = programs()
 Make = Callable[..., Path]
+SLOW = pytest.mark.slow
 WRITERS = ("cp", "ln", "mkdir", "mv", "rm", "sync")
 
 
@@ -235,8 +236,8 @@ def _failing_at(device: DeviceShell, step: int, counter: Path) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "install", "abandon", "check-well",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("move", "rollback", "check-ill", "first")),
+        "abandon", "check-well",
+        *(pytest.param(name, marks=SLOW) for name in ("install", "move", "rollback", "check-ill", "first")),
     ],
 )  # fmt: skip
 def test_the_power_fails_at_each_step(

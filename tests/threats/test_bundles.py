@@ -16,6 +16,11 @@ from tests.firmware.damage import flip_byte
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.fixture
+def bundle(make_bundle: Callable[..., Path]) -> Path:
+    return make_bundle()
+
+
 def engine_of(bundle: Path) -> Path:
     return bundle / read_bundle(bundle).manifest.entry
 

@@ -37,7 +37,7 @@ def foreign(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("inspect", "model.onnx"),
+        pytest.param(("inspect", "model.onnx"), marks=pytest.mark.slow),
         ("check", "-t", "ort"),
         pytest.param(("doctor", "-t", "ort"), marks=pytest.mark.slow),
         pytest.param(("build", "-t", "ort", "--latency-time", "0.05s"), marks=pytest.mark.slow),

@@ -37,6 +37,7 @@ def save(
     return folder / "model.onnx"
 
 
+@pytest.mark.slow
 def test_a_context_that_lies_in_another_file(tmp_path: Path, run_cli: Cli) -> None:
     """EPContext names a blob that a runtime would load; `../` and absolute paths included."""
     node = helper.make_node(
@@ -63,7 +64,7 @@ def test_a_weight_that_claims_more_than_there_is(tmp_path: Path) -> None:
     assert error.value.exit_code == 3
 
 
-@pytest.mark.parametrize("size", [1 << 46, 1 << 62])
+@pytest.mark.parametrize("size", [1 << 46, pytest.param(1 << 62, marks=pytest.mark.slow)])
 def test_a_small_model_that_wants_a_large_memory(size: int, tmp_path: Path, run_cli: Cli) -> None:
     """ConstantOfShape turns eight bytes into more than there is, for whoever folds constants or runs the network."""
     shape = helper.make_tensor("s", TensorProto.INT64, [1], [size])
@@ -101,7 +102,11 @@ def _npy_bomb(path: Path) -> None:
         archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(1 << 20))
 
 
-@pytest.mark.parametrize(("name", "write"), [("0.png", _png_bomb), ("0.npz", _npy_bomb)], ids=["png", "npz"])
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [("0.png", _png_bomb), pytest.param("0.npz", _npy_bomb, marks=pytest.mark.slow)],
+    ids=["png", "npz"],
+)
 def test_data_that_unpacks_to_terabytes(name: str, write: Callable[[Path], None], tmp_path: Path, run_cli: Cli) -> None:
     targets = """\
 schema = 1

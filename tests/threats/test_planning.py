@@ -58,6 +58,7 @@ def test_looking_runs_nothing(project: Path, arguments: tuple[str, ...], run_cli
     assert not (project / "ran").exists()
 
 
+@pytest.mark.slow
 def test_building_does(project: Path, run_cli: Cli) -> None:
     """The test above would see it."""
     run_cli("build", "-t", "ort", cwd=project)

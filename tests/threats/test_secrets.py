@@ -64,7 +64,10 @@ def test_what_counts_as_a_secret(tmp_path: Path) -> None:
     assert without_secrets(environment) == {"PATH": "/bin"}
 
 
-def test_nothing_that_is_written_or_said_holds_the_key(bundle: Path, run_cli: Cli, tmp_path: Path) -> None:
+def test_nothing_that_is_written_or_said_holds_the_key(
+    make_bundle: Callable[..., Path], run_cli: Cli, tmp_path: Path
+) -> None:
+    bundle = make_bundle()
     key = _key(tmp_path)
     body = key.splitlines()[1]
     out = tmp_path / "out"
