@@ -263,6 +263,15 @@ def test_syntax_errors_point_at_the_place(write, text: str, where: str, column: 
     assert error.message.splitlines()[2] == "  " + " " * column + "^"
 
 
+@pytest.mark.parametrize(
+    "deep", ["[[" * 5000, "a = " + "[" * 50 + "]" * 50, "a." * 20_000 + "a = 1", "a = " + "{a=" * 90 + "1" + "}" * 90]
+)
+def test_nesting_without_end(write, deep: str) -> None:
+    path = write("")
+    path.write_text("schema = 1\n[model.metadata]\n" + deep)
+    assert refused(path).code == "invalid-toml"
+
+
 def test_missing_file(tmp_path: Path) -> None:
     error = refused(tmp_path / "targets.toml")
     assert (error.code, error.where) == ("targets-file-not-found", "targets.toml")

@@ -14,6 +14,7 @@ from edgetool.config.tree import Document, Tree, overlay, tree_of
 from edgetool.errors import ConfigError
 
 _LARGEST = 2**20
+_DEEPEST = 32
 _SHARED = ("recipes", "targets")
 _POSITION = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)")
 
@@ -69,9 +70,26 @@ def read_document(path: Path) -> Document:
             "unreadable-targets-file", f"cannot be read: {error.strerror}", where=label, hint="name a readable file"
         ) from error
     try:
-        return Document(label, text, tomllib.loads(text))
+        values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _syntax_error(label, text, str(error)) from error
+    except RecursionError as error:
+        raise _too_deep(label) from error
+    if _is_deeper(values, _DEEPEST):
+        raise _too_deep(label)
+    return Document(label, text, values)
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether tables and arrays nest deeper than that; looks no deeper itself."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return bool(inner) and (levels == 0 or any(_is_deeper(part, levels - 1) for part in inner))
+
+
+def _too_deep(label: str) -> ConfigError:
+    return ConfigError(
+        "invalid-toml", f"tables and arrays nest more than {_DEEPEST} deep", where=label, hint="no setting needs that"
+    )
 
 
 def relative_label(path: Path) -> str:
