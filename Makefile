@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 # Plain `torch` would fetch gigabytes of CUDA; the pinned version has a CPU build.
 PIN    := -c constraints.txt
 
-.PHONY: demo test test-slow lint examples bench docs clean help
+.PHONY: demo test test-slow lint examples bench docs clean help conformance
 
 help:            ## List these commands.
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -38,6 +38,12 @@ examples: $(STAMP)  ## Build every example network for ONNX Runtime and OpenVINO
 
 bench: $(STAMP)  ## Speed and memory against named alternatives, as ratios.
 	$(BIN)/python -m benchmarks
+
+conformance: $(STAMP)  ## All of the ONNX project's operator tests through both CPU backends; rewrites the table in the docs.
+	mkdir -p build
+	$(BIN)/edgetool conformance --backend onnxruntime --output build/onnxruntime.json
+	$(BIN)/edgetool conformance --backend openvino --output build/openvino.json
+	$(BIN)/python docs/conformance.py build/onnxruntime.json build/openvino.json
 
 docs: $(STAMP)   ## Regenerate the reference pages from the code.
 	$(BIN)/python docs/generate.py

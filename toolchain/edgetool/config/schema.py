@@ -207,6 +207,7 @@ class FactsTable(OpenTable):
     ram: Bytes | None = Field(
         default=None, description="Memory of the device, shared with the GPU where that has none."
     )
+    vram: Bytes | None = Field(default=None, description="Memory of a graphics card, where it has its own.")
     flash: Bytes | None = Field(default=None, description="Memory of a microcontroller that programs stay in.")
     int8: bool | None = Field(default=None, description="Whether int8 is computed by instructions of its own.")
     fp16: bool | None = Field(default=None, description="Whether float16 is faster than float32.")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from edgetool.engine.fit import Fit, fits
 from edgetool.engine.outcome import Candidate, Proof
 from edgetool.engine.planned import BuildPlan
 from edgetool.errors import EdgetoolError
@@ -20,14 +21,16 @@ class Assessment:
     Attributes:
         size: bytes of its files.
         verdicts: one a declared budget.
-        findings: of its comparison with the reference.
+        findings: of its comparison with the reference, and memories of the target that it does not fit into.
         unproven: what the build leaves open besides.
+        fits: the target's memories, and what is needed of them.
     """
 
     size: int
     verdicts: tuple[Verdict, ...]
     findings: tuple[Finding, ...]
     unproven: tuple[Finding, ...]
+    fits: tuple[Fit, ...] = ()
 
     @property
     def all_findings(self) -> tuple[Finding, ...]:
@@ -78,10 +81,14 @@ def assess(plan: BuildPlan, candidate: Candidate, proof: Proof) -> Attempt:
     """Judge an engine by its target's budgets."""
     size = sum(path.stat().st_size for path in candidate.engine.directory.rglob("*") if path.is_file())
     verdicts = judge(plan.target.budget, _measured(candidate, proof, size=size))
-    findings = proof.comparison.findings if proof.comparison else ()
-    return Attempt(
-        plan, candidate, proof, Assessment(size, verdicts, findings, tuple(_unproven(plan, candidate, proof)))
+    engine, need = candidate.engine, candidate.prepared.model.need
+    rows = fits(plan.target.facts, need, engine.facts, size=size)
+    findings = (
+        *(proof.comparison.findings if proof.comparison else ()),
+        *(row.finding for row in rows if row.finding is not None),
     )
+    unproven = tuple(_unproven(plan, candidate, proof))
+    return Attempt(plan, candidate, proof, Assessment(size, verdicts, findings, unproven, rows))
 
 
 def stand_in(candidate: Candidate) -> str | None:

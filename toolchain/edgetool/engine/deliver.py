@@ -194,6 +194,10 @@ def _validation(attempt: Attempt, choice: Choice | None) -> Mapping[str, JsonVal
             "off_accelerator": [dict(row) for row in candidate.verdict.off_accelerator[:200]],
             "off_accelerator_nodes": elsewhere,
         },
+        "fit": {
+            "need": dict(candidate.prepared.model.need) if candidate.prepared.model.need else None,
+            "rows": [row.to_json() for row in attempt.assessment.fits],
+        },
         "warnings": [row.to_json() for row in candidate.verdict.problems if row.severity == "warn"],
         "execution": dict(proof.evidence),
         "verdicts": [dict(row) for row in _verdicts(attempt, of_the_moment=False)],

@@ -26,11 +26,12 @@ Purpose = Literal["calibration", "evaluation"]
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """A Model between two steps."""
+    """A Model between two steps; `need` is what it takes of memory, as `MemoryNeed.to_json` says it."""
 
     path: Path
     signature: Signature
     digest: str
+    need: Facts | None = None
 
     def file(self) -> ModelFile:
         return ModelFile(self.path, self.signature)
@@ -149,7 +150,10 @@ def import_model(plan: BuildPlan, stepper: Stepper, *, threads: int) -> tuple[Mo
     )
     result = entry.result
     state = ModelState(
-        entry.directory / result["model"], signature_from_json(result["signature"]), str(result["digest"])
+        entry.directory / result["model"],
+        signature_from_json(result["signature"]),
+        str(result["digest"]),
+        result["need"],
     )
     files = entry.parts["files"]
     digest = files[relative_name(str(source.path), plan.config.root)] if source.path else state.digest
@@ -210,9 +214,13 @@ def apply_pass(
     result = entry.result
     if result["changed"]:
         model = ModelState(
-            entry.directory / result["model"], signature_from_json(result["signature"]), str(result["digest"])
+            entry.directory / result["model"],
+            signature_from_json(result["signature"]),
+            str(result["digest"]),
+            result["need"],
         )
-    record = PassRecord(row.name, row.options, row.provider, bool(result["changed"]), result["facts"], why)
+    facts = {**result["facts"], "footprint": {"before": _sizes(prepared.model), "after": _sizes(model)}}
+    record = PassRecord(row.name, row.options, row.provider, bool(result["changed"]), facts, why)
     fixed = result["facts"].get("fixed_inputs") or {}
     return Prepared(
         reference=prepared.reference,
@@ -223,6 +231,10 @@ def apply_pass(
         calibration=prepared.calibration,
         fixed_inputs={**prepared.fixed_inputs, **fixed},
     )
+
+
+def _sizes(model: ModelState) -> dict[str, Any] | None:
+    return {name: model.need[name] for name in ("weights", "activations")} if model.need else None
 
 
 def read_data(plan: BuildPlan, stepper: Stepper, purpose: Purpose, signature: Signature) -> DataState:

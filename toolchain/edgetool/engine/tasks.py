@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgetool.artifact import Engine
+from edgetool.artifact import Engine, Model
 from edgetool.backends.base import Backend
 from edgetool.blame.task import BlameTask, run_blame
 from edgetool.conformance.trial import CaseTask, run_case
@@ -122,6 +122,7 @@ def run_import(task: ImportTask, talk: Talk) -> Result:
         "model": _relative(result.model.path, task.directory),
         "signature": result.model.signature.to_json(),
         "digest": graph.digest(result.model.path),
+        "need": _need(result.model),
         "facts": dict(result.facts),
         "files": [str(path) for path in files if _belongs_to(task.source, path)],
     }
@@ -186,8 +187,16 @@ def run_pass(task: PassTask, talk: Talk) -> Result:
         "model": _relative(result.model.path, task.directory),
         "signature": result.model.signature.to_json(),
         "digest": graph.digest(result.model.path),
+        "need": _need(result.model),
         "facts": dict(result.facts),
     }
+
+
+def _need(model: Model) -> Result:
+    """What it takes of memory: for reports, so that nothing fails for it."""
+    from edgetool.graph.footprint import memory_need
+
+    return memory_need(model.path, model.signature).to_json()
 
 
 def run_support(task: SupportTask, talk: Talk) -> Result:

@@ -117,7 +117,7 @@ def inspect(path: Path, dims: Mapping[str, DimRange] | None = None) -> Inspectio
     signature = read_signature(model, dims, where=str(path))
     shapes = signature.input_shapes("opt")
     shaped = infer_shapes(model, shapes)
-    stored = _stored(model, where=str(path))
+    stored = stored_by_type(model, where=str(path))
     operators = _operators(model)
     return Inspection(
         path=path,
@@ -144,7 +144,8 @@ def _operators(model: onnx.ModelProto) -> dict[str, int]:
     return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
 
 
-def _stored(model: onnx.ModelProto, *, where: str) -> dict[str, Stored]:
+def stored_by_type(model: onnx.ModelProto, *, where: str) -> dict[str, Stored]:
+    """What the model stores, by element type: initializers and tensors in attributes. Raises ModelError."""
     found: dict[str, Stored] = {}
     for named in tensors(model):
         kind = element(named.tensor.data_type, where=where)

@@ -11,8 +11,9 @@ from edgetool.bundle.manifest import Manifest, StepRecord
 from edgetool.bundle.read import Bundle
 from edgetool.bundle.verify import MEASUREMENTS
 from edgetool.bundle.write import VALIDATION
+from edgetool.config.units import format_bytes
 from edgetool.errors import EdgetoolError, IntegrityError
-from edgetool.report.document import Check, Footprint, Outcome, PassRow, Placement, Report, Unproven
+from edgetool.report.document import Check, FitRow, Footprint, MemoryPeak, Outcome, PassRow, Placement, Report, Unproven
 from edgetool.validate.budgets import Verdict, format_quantity
 from edgetool.validate.comparison import Comparison
 from edgetool.validate.findings import Finding
@@ -36,7 +37,7 @@ def report_of(bundle: Bundle) -> Report:
         verdict_from(row, where=where) for row in (*validation.get("verdicts", ()), *measurements.get("verdicts", ()))
     )
     unproven = tuple(finding_from(row, where=where) for row in validation.get("unproven", ()))
-    placement = validation.get("placement")
+    placement, fit = validation.get("placement"), validation.get("fit") or {}
     return Report(
         model=manifest.name,
         version=manifest.version,
@@ -57,6 +58,8 @@ def report_of(bundle: Bundle) -> Report:
         passes=tuple(_pass(row) for row in manifest.passes),
         lowerings=tuple(f"{row.name}: {row.summary} ({row.count})" for row in manifest.lowerings),
         placement=_placement(placement) if placement else None,
+        fits=tuple(FitRow(**row) for row in fit.get("rows", ())),
+        memory_peak=_peak(fit.get("need")),
         unproven=tuple(_unproven(budgets, comparison, unproven)),
         signature=dataclasses.asdict(manifest.signature),
         facts=dict(manifest.target.facts),
@@ -118,6 +121,7 @@ def _checks(
             name = f"validation/{finding.code}" + (f"/{finding.where}" if finding.where else "")
             yield Check(name, finding.code.replace("-", " "), _OF_FINDING[finding.kind], str(finding))
     yield from (_of_budget(row) for row in budgets)
+    yield from (_of_fit(row) for row in (validation.get("fit") or {}).get("rows", ()))
     for row in validation.get("warnings", ()):
         yield Check(
             "backend/warning", "warning of the backend", "passed", row["reason"], row["fix"], tuple(row["nodes"])
@@ -149,6 +153,19 @@ def _of_budget(verdict: Verdict) -> Check:
     return Check(f"budget/{verdict.name}", f"budget {verdict.name}", _OF_VERDICT[verdict.status], message, verdict.fix)
 
 
+def _of_fit(row: Mapping[str, Any]) -> Check:
+    message = f"needs at least {format_bytes(row['need'])} ({row['parts']}) of {format_bytes(row['limit'])}"
+    fix = None if row["fits"] else "compress it further, tune for smaller dimensions, or choose a larger device"
+    return Check(f"fit/{row['name']}", f"fits into {row['name']}", "passed" if row["fits"] else "failed", message, fix)
+
+
+def _peak(need: Mapping[str, Any] | None) -> MemoryPeak | None:
+    if not need or need.get("activations") is None:
+        return None
+    tensors = tuple((str(name), int(size)) for name, size in need["tensors"])
+    return MemoryPeak(need["node"], need["activations"], tensors)
+
+
 def _measured(measurements: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("device", "measured_at", "conditions", "why_not")
     return {**{key: measurements[key] for key in keys if measurements.get(key)}, **measurements.get("host", {})}
@@ -156,8 +173,8 @@ def _measured(measurements: Mapping[str, Any]) -> dict[str, Any]:
 
 def _pass(record: StepRecord) -> PassRow:
     facts = {name: value for name, value in record.facts.items() if name != "footprint"}
-    sizes = record.facts.get("footprint")
-    before, after = (Footprint(**sizes["before"]), Footprint(**sizes["after"])) if sizes else (None, None)
+    sizes = record.facts.get("footprint") or {}
+    before, after = (Footprint(**sizes[side]) if sizes.get(side) else None for side in ("before", "after"))
     return PassRow(record.name, dict(record.options), record.changed, facts, before, after)
 
 

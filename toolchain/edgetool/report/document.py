@@ -121,6 +121,32 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
+class FitRow:
+    """One memory of the target: what there is and what is needed at least, in bytes, and what that consists of."""
+
+    name: str
+    limit: int
+    need: int
+    parts: str
+    fits: bool
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {"name": self.name, "limit": self.limit, "need": self.need, "parts": self.parts, "fits": self.fits}
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPeak:
+    """The moment at which activations need the most: where, how much, and the largest tensors alive then."""
+
+    node: str | None
+    nbytes: int
+    tensors: tuple[tuple[str, int], ...]
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return {"node": self.node, "nbytes": self.nbytes, "tensors": [[name, size] for name, size in self.tensors]}
+
+
+@dataclass(frozen=True, slots=True)
 class Unproven:
     """Something that nobody may take for granted.
 
@@ -152,6 +178,8 @@ class Report:
         budgets: the same as checks, with numbers.
         findings: what the comparison with the reference found, remarks included, as text.
         measured: where and when the latency was measured: device, cpu, isa, threads, measured_at.
+        fits: the target's memories, as far as its facts name them.
+        memory_peak: of the model's activations, from the lifetimes of its tensors; None where sizes are not known.
         blame: error by layer; None where nobody asked for it.
         signature: inputs, outputs and dimensions as JSON.
         environment: tools and their versions, of everything that decided the bytes.
@@ -179,6 +207,8 @@ class Report:
     passes: tuple[PassRow, ...] = ()
     lowerings: tuple[str, ...] = ()
     placement: Placement | None = None
+    fits: tuple[FitRow, ...] = ()
+    memory_peak: MemoryPeak | None = None
     blame: Blame | None = None
     unproven: tuple[Unproven, ...] = ()
     signature: Facts = field(default_factory=dict)
@@ -232,6 +262,8 @@ class Report:
             "passes": [row.to_json() for row in self.passes],
             "lowerings": list(self.lowerings),
             "placement": self.placement.to_json() if self.placement else None,
+            "fits": [row.to_json() for row in self.fits],
+            "memory_peak": self.memory_peak.to_json() if self.memory_peak else None,
             "blame": self.blame.to_json() if self.blame else None,
             "unproven": [row.to_json() for row in self.unproven],
             "signature": dict(self.signature),

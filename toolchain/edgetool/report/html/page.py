@@ -65,6 +65,7 @@ def _report(report: Report, at: int, *, alone: bool) -> str:
             sections.accuracy(report) if report.error is None else "",
             sections.latency(report) if report.error is None else "",
             sections.passes(report),
+            sections.memory(report),
             sections.placement(report),
             sections.blame(report),
             sections.unproven(report),

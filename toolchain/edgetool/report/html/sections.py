@@ -178,6 +178,34 @@ def _total(report: Report) -> str:
     )
 
 
+def memory(report: Report) -> str:
+    """What it takes of the target's memories, and the tensors that make the peak."""
+    rows = [
+        (
+            badge("passed" if row.fits else "failed"),
+            f"<code>{text(row.name)}</code>",
+            text(format_bytes(row.need)),
+            text(format_bytes(row.limit)),
+            text(row.parts),
+            bar(row.need / row.limit if row.limit else 2.0, outcome="passed" if row.fits else "failed",
+                label=f"{row.need / row.limit if row.limit else 2:.0%} of {row.name}"),
+        )
+        for row in report.fits
+    ]  # fmt: skip
+    peak = report.memory_peak
+    tensors = [(f"<code>{text(name)}</code>", text(format_bytes(size))) for name, size in peak.tensors] if peak else []
+    where = f"at <code>{text(peak.node)}</code>" if peak and peak.node else "with the inputs"
+    said = f"<p>Activations need {text(format_bytes(peak.nbytes))} at their peak, {where}.</p>" if peak else ""
+    head = ("", "memory", "needed", "there is", "of which", "used")
+    largest = table("The largest tensors that are alive then", ("tensor", "size"), tensors, numbers=(1,))
+    return section(
+        "Fit",
+        table("Needed at least, and what the target has", head, rows, numbers=(2, 3)),
+        said,
+        folded("Tensors at the peak", largest),
+    )
+
+
 def placement(report: Report) -> str:
     """How many nodes run where they should, and the others by name."""
     found = report.placement
