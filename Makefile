@@ -16,6 +16,7 @@ help:            ## List these commands.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(PIN) -e '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install --quiet --no-deps tritonclient==2.73.0  # pins an older ml-dtypes; tests load one module of it
 	touch $@
 
 demo: $(STAMP)   ## Train a small network on real digits and build it for ONNX Runtime and OpenVINO.

@@ -112,7 +112,7 @@ def _judged(case: Case, model: Model, outputs: dict[str, Array], precision: str,
     assert case.inputs is not None
     assert case.outputs is not None
     found = list(outputs.values())
-    if _equal(found, case.outputs, case):
+    if _equal(found, case.outputs, case) or _accepted(found, case.outputs, precision):
         return {"fate": "validated", "stage": "run", "reason": ""}
     with open_reference(model.path, threads) as runner:
         reference = list(runner.infer(dict(case.inputs)).values())
@@ -124,8 +124,6 @@ def _judged(case: Case, model: Model, outputs: dict[str, Array], precision: str,
     if not _accepted(found, reference, precision):
         reason = f"validation: not what the float reference computes: {_difference(found, reference)}"
         return {"fate": "refused", "stage": "validate", "reason": reason}
-    if _accepted(found, case.outputs, precision):
-        return {"fate": "validated", "stage": "run", "reason": ""}
     return {"fate": "mismatch", "stage": "run", "reason": _difference(found, case.outputs)}
 
 
