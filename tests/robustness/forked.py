@@ -73,7 +73,7 @@ def spawn_by_fork(python: str, memory: int | None, log: IO[bytes]) -> tuple[Any,
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         os.environ.update(isolate._ENVIRONMENT)
-        sys.stdin = os.fdopen(0, "r")
+        sys.stdin = os.fdopen(0, "r", closefd=False)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         faulthandler.enable(file=2)
         worker.main([str(write_end), *([] if memory is None else [str(memory)])])

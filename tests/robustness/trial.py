@@ -27,6 +27,8 @@ SECRET = b"secret-b1946ac92492d2347c6235b4d2611184"
 _OURS = re.compile(r"plugin-failed.*?/(?:toolchain|plugins)/(?P<place>edgetool[\w/]*\.py:\d+)", re.DOTALL)
 _ERROR = re.compile(r"error\[(?P<plain>[a-z0-9-]+)\]|\"code\": ?\"(?P<json>[a-z0-9-]+)\"")
 _SHOWN = 12
+_PACKAGES = ("edgetool", "edgetool_onnx", "edgetool_onnxruntime", "edgetool_passes", "edgetool_firmware")
+_LIBRARIES = ("numpy", "onnx_ir.passes.common", "onnxscript.optimizer", "edgetool_tensorrt.plan_description")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,8 @@ class Ground:
             os.dup2(nothing.fileno(), 0)
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
-        sys.stdin, sys.stdout = os.fdopen(0, "r"), os.fdopen(1, "w", encoding="utf-8", closefd=False)
+        sys.stdin = os.fdopen(0, "r", closefd=False)
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
@@ -250,13 +253,30 @@ def import_everything() -> None:
     """What commands import while they work, so that forks have it."""
     os.environ.update(ORT_DISABLE_TELEMETRY="1", OMP_NUM_THREADS="1", PYDANTIC_DISABLE_PLUGINS="__all__")
     import importlib
+    import pkgutil
 
-    for name in (
-        "numpy", "onnx", "onnx.checker", "onnx.shape_inference", "onnx_ir", "onnx_ir.passes", "onnxscript.optimizer",
-        "onnxruntime", "cryptography.x509", "edgetool.cli.app", "edgetool.engine.tasks", "edgetool.cli.render",
-        "edgetool.plugin.manager", "edgetool.trust.verifier", "edgetool.cli.matrix", "edgetool.report.formats",
-    ):  # fmt: skip
+    for name in ("onnx.checker", "onnx.shape_inference", "onnxruntime", "cryptography.x509", *_LIBRARIES):
         importlib.import_module(name)
-    from edgetool.plugin.manager import load_plugins
+    for package in _PACKAGES:
+        for found in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+            if not found.name.endswith(("__main__", "pytest_plugin")):
+                importlib.import_module(found.name)
+    _prepare_once()
 
-    load_plugins()
+
+def _prepare_once() -> None:
+    """The command line's parser and the plugins' records are the same each time, and half of a short command's work."""
+    import functools
+    import gc
+
+    import typer.main
+
+    from edgetool.cli.app import app
+    from edgetool.plugin import manager
+
+    typer.main.get_command = functools.cache(typer.main.get_command)
+    manager.load_plugins = functools.cache(manager.load_plugins)
+    typer.main.get_command(app)
+    manager.load_plugins()
+    gc.collect()
+    gc.freeze()
