@@ -205,6 +205,12 @@ def trusted(device: DeviceShell, ec_key: Path) -> Path:
     return write_public_key(device.etc / "trusted.pem", ec_key)
 
 
+@pytest.mark.parametrize("name", ["trusted.pem", "compatibility"])
+def test_what_was_configured_and_is_gone_is_not_forgotten(device: DeviceShell, small: Path, name: str) -> None:
+    (device.etc / name).symlink_to("/nowhere")
+    assert device.run(HEALTH, small).returncode == 2
+
+
 @pytest.mark.usefixtures("trusted")
 def test_no_signature_where_a_key_is_trusted(device: DeviceShell, small: Path) -> None:
     done = device.run(HEALTH, small)

@@ -220,6 +220,7 @@ def test_a_full_disk_leaves_the_old_one(
     (place.parent / "ballast").write_bytes(b"x" * (120_000 if size == "8k" else 60_000))
     assert device.run(SWITCH, "install", place, large).returncode == 10
     assert active(place) == "old"
+    assert not list(place.with_name("net.d").glob(".new*"))
     assert device.run(SWITCH, "check", place).returncode == 0
 
 
