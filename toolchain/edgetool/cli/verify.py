@@ -47,7 +47,7 @@ def verify(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Compare every file of a bundle with its hash, and the whole with its signature.
+    """Check every file of a bundle, and its signature.
 
     Needs nothing but Python's standard library, and the package cryptography or the program openssl for signatures. A
     signature counts only where --key or --ca says who is trusted.
