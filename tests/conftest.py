@@ -26,16 +26,10 @@ NOT_RUN = pytest.StashKey[list[str]]()
 
 
 PACKAGES = (
-    "torch",
-    "safetensors",
-    "onnxruntime",
-    "openvino",
-    "tensorrt_rtx",
-    "nncf",
-    "tokenizers",
-    "model_signing",
-    "pkcs11",
-)
+    "torch", "safetensors", "onnxruntime", "openvino", "tensorrt_rtx", "nncf", "tokenizers", "emx_onnx_cgen",
+    "cryptography", "pkcs11", "model_signing", "cyclonedx", "in_toto_attestation", "securesystemslib", "oras",
+    "tritonclient", "oelint_adv", "kconfiglib", "junitparser", "jsonschema",
+)  # fmt: skip
 """What tests may skip for want of on a developer's machine, and CI must have."""
 
 
