@@ -57,7 +57,7 @@ class TargetsFile(pytest.File):
             if name in wanted or "all" in wanted:
                 yield TargetItem.from_parent(self, name=name)
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str:
         return _told(excinfo.value) or str(super().repr_failure(excinfo))
 
 
