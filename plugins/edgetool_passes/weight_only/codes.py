@@ -93,7 +93,9 @@ def usable_scale(scale: Array, grain: Grain) -> Array:
     """
     import numpy as np
 
-    bits = np.where(scale > 0, scale, np.float32(_OF_ZEROS)).astype(np.float32).view(np.uint32)
+    # Of subnormal scales the inverse is infinite; what they scale is as good as zero.
+    usual = scale >= np.finfo(np.float32).tiny
+    bits = np.where(usual, scale, np.float32(_OF_ZEROS)).astype(np.float32).view(np.uint32)
     below = np.uint32((1 << _DROPPED) - 1)
     short: Array = ((bits + below) & ~below).view(np.float32)
     if grain.half:
