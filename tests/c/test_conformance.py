@@ -24,13 +24,18 @@ from tests.c.fixing import fixed
 class TestHost(BackendConformance):
     backend = PlainC
     options: ClassVar[Mapping[str, Any]] = {"board": "host"}
-    models = tuple(map(fixed, (tiny_mlp, tiny_cnn, tiny_int8_cnn, tiny_lstm, tiny_branches, tiny_text)))
+    models = tuple(map(fixed, (tiny_mlp, tiny_int8_cnn)))
     refused = (foreign_operator,)
+
+
+@pytest.mark.slow
+class TestHostFurther(TestHost):
+    models = tuple(map(fixed, (tiny_cnn, tiny_lstm, tiny_branches, tiny_text)))
 
 
 class TestCortexM4(BackendConformance):
     backend = PlainC
-    models = tuple(map(fixed, (tiny_mlp, tiny_int8_cnn)))
+    models = (fixed(tiny_int8_cnn),)
     refused = (foreign_operator,)
 
     @pytest.fixture(autouse=True)
@@ -41,17 +46,19 @@ class TestCortexM4(BackendConformance):
 
 @pytest.mark.slow
 class TestCortexM4Further(TestCortexM4):
-    models = tuple(map(fixed, (tiny_cnn, tiny_lstm, tiny_branches, tiny_text)))
+    models = tuple(map(fixed, (tiny_mlp, tiny_cnn, tiny_lstm, tiny_branches, tiny_text)))
 
 
 @pytest.mark.slow
 class TestCortexM3(TestCortexM4):
     options: ClassVar[Mapping[str, Any]] = {"board": "mps2-an385", "optimize": "s"}
+    models = tuple(map(fixed, (tiny_mlp, tiny_int8_cnn)))
 
 
 @pytest.mark.slow
 class TestCortexM7(TestCortexM4):
     options: ClassVar[Mapping[str, Any]] = {"board": "mps2-an500", "optimize": "3"}
+    models = tuple(map(fixed, (tiny_mlp, tiny_int8_cnn)))
 
 
 @pytest.mark.slow

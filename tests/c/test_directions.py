@@ -16,8 +16,14 @@ from tests.c.conftest import CONTEXT
 from tests.c.writing import random, reference, written
 
 
-@pytest.mark.parametrize("outputs", [("states", "last"), ("states", ""), ("", "last")], ids=["both", "states", "last"])
-@pytest.mark.parametrize("initial", [True, False], ids=["initial state", "from zero"])
+@pytest.mark.parametrize(
+    "outputs",
+    [("states", "last"), pytest.param(("states", ""), marks=pytest.mark.slow), ("", "last")],
+    ids=["both", "states", "last"],
+)
+@pytest.mark.parametrize(
+    "initial", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["initial state", "from zero"]
+)
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
 def test_gru_gives_what_the_reference_gives(
     direction: str, initial: bool, outputs: tuple[str, str], tmp_path: Path, build: Callable[..., Engine]

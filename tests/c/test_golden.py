@@ -112,6 +112,7 @@ def test_integers_must_be_equal(tmp_path: Path, build: Callable[..., Engine], ma
     assert make(engine, "test", f"IO={io}").returncode != 0
 
 
+@pytest.mark.slow
 def test_cmake_builds_the_library(
     tmp_path: Path, build: Callable[..., Engine], require_tool: Callable[[str], str]
 ) -> None:
@@ -125,6 +126,7 @@ def test_cmake_builds_the_library(
     assert public == ["model_run"]
 
 
+@pytest.mark.slow
 def test_two_networks_link_into_one_firmware(
     tmp_path: Path, build: Callable[..., Engine], require_tool: Callable[[str], str]
 ) -> None:

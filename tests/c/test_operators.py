@@ -67,6 +67,7 @@ def agrees(model: Model, feeds: Mapping[str, Array], build: Callable[..., Engine
         assert np.abs(found[name] - wanted).max() <= 1e-5 * max(1.0, float(np.abs(wanted).max()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_operator(case: Case, tmp_path: Path, build: Callable[..., Engine]) -> None:
     op_type, shape, constants, attributes = case
