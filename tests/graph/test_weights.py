@@ -88,8 +88,7 @@ def test_constants_of_nodes_are_looked_at_too(tmp_path: Path) -> None:
 
 def test_the_checker_of_onnx_has_its_say(tmp_path: Path) -> None:
     proto = linear()
-    proto.graph.node[1].attribute.append(helper.make_attribute("slope", 1.0))
-    with pytest.raises(EdgetoolError) as caught:
+    proto.graph.output[0].type.tensor_type.ClearField("shape")
+    with pytest.raises(EdgetoolError, match="shape") as caught:
         graph.check(written(proto, tmp_path / "m.onnx"))
     assert caught.value.code == "invalid-model"
-    assert "rectify" in caught.value.message

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgetool.errors import ModelError
+from edgetool.graph.node_forms import check_node_forms
 from edgetool.graph.walk import node_label, subgraphs
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ def check_structure(model: onnx.ModelProto, *, where: str) -> None:
         where: the file, for messages.
 
     Raises:
-        ModelError: `unsupported-opset`, `unknown-operator`, `duplicate-name`, `undefined-tensor`, `graph-cycle` or
-            `unsorted-graph`.
+        ModelError: `unsupported-opset`, `unknown-operator`, `invalid-model`, `duplicate-name`, `undefined-tensor`,
+            `graph-cycle` or `unsorted-graph`.
     """
     opsets = opset_versions(model, where=where)
     functions = frozenset((function.domain, function.name) for function in model.functions)
     _check_operators(model.graph.node, opsets, functions, where)
+    check_node_forms(model, opsets, where=where)
     _check_names(model.graph, frozenset(), where)
 
 
