@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from random import Random
@@ -60,9 +61,7 @@ def changed(random: Random, document: Any) -> Any:
         parent.append(parent[key])
     else:
         other = random.choice(parents)
-        parent[key] = random.choice(list(other.values()) if isinstance(other, dict) else other)
-        if parent[key] is parent or _holds(parent[key], parent):
-            parent[key] = None  # JSON cannot say that something holds itself
+        parent[key] = copy.deepcopy(random.choice(list(other.values()) if isinstance(other, dict) else other))
     return document
 
 
@@ -82,7 +81,3 @@ def _containers(document: Any) -> list[Any]:
             found.append(value)
             left += list(value.values()) if isinstance(value, dict) else value
     return found
-
-
-def _holds(value: Any, wanted: Any) -> bool:
-    return any(part is wanted for part in _containers(value))
