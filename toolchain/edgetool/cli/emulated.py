@@ -43,11 +43,13 @@ def emulation_of(sweep: bool, names: Sequence[str] | None) -> Emulation:
     return Emulation(sweep, named(names or ()))
 
 
-def with_emulation(report: Report, path: Path, emulation: Emulation | None, output: Output) -> Report:
-    """The report of a bundle with one check more for each processor."""
+def with_emulation(
+    report: Report, path: Path, emulation: Emulation | None, output: Output, *, seconds: float = SECONDS
+) -> Report:
+    """The report of a bundle with one check more for each processor, which may take so many seconds."""
     if not emulation:
         return report
-    return replace(report, checks=(*report.checks, *_checks(path, emulation, output)))
+    return replace(report, checks=(*report.checks, *_checks(path, emulation, output, seconds)))
 
 
 def carried_over(report: Report, before: Report) -> Report:
@@ -79,7 +81,7 @@ def text_of(report: Report) -> str:
     return "\n".join([table(rows), *fixes])
 
 
-def _checks(path: Path, emulation: Emulation, output: Output) -> list[Check]:
+def _checks(path: Path, emulation: Emulation, output: Output, seconds: float) -> list[Check]:
     from edgetool.cli.bundled import open_runnable
     from edgetool.emulate.cells import planned, subject_of, this_machine
     from edgetool.emulate.judge import Cell, not_shown
@@ -96,11 +98,11 @@ def _checks(path: Path, emulation: Emulation, output: Output) -> list[Check]:
     checks = []
     for cell in planned(emulation, subject_of(engine), this_machine()):
         output.talk(f"{path.name}: {cell.title} ...")
-        checks.append(_check(cell, bundle, engine, plugins))
+        checks.append(_check(cell, bundle, engine, plugins, seconds))
     return checks
 
 
-def _check(cell: Cell, bundle: Bundle, engine: EngineFile, plugins: Plugins) -> Check:
+def _check(cell: Cell, bundle: Bundle, engine: EngineFile, plugins: Plugins, seconds: float) -> Check:
     from edgetool.emulate.arm import run_cross
     from edgetool.emulate.interpreter import write_interpreter
     from edgetool.emulate.judge import not_shown, stopped
@@ -111,14 +113,14 @@ def _check(cell: Cell, bundle: Bundle, engine: EngineFile, plugins: Plugins) -> 
     with tempfile.TemporaryDirectory(prefix="edgetool-emulate-") as name:
         folder = Path(name)
         if isinstance(cell.way, CrossTested):
-            return run_cross(cell, cell.way, bundle, engine, folder, seconds=SECONDS)
+            return run_cross(cell, cell.way, bundle, engine, folder, seconds=seconds)
         try:
-            return _compared(cell, write_interpreter(folder, cell.way), bundle, engine, plugins)
+            return _compared(cell, write_interpreter(folder, cell.way), bundle, engine, plugins, seconds)
         except EdgetoolError as error:
-            return stopped(cell, error)
+            return stopped(cell, error, precision=bundle.manifest.precision)
 
 
-def _compared(cell: Cell, python: Path, bundle: Bundle, engine: EngineFile, plugins: Plugins) -> Check:
+def _compared(cell: Cell, python: Path, bundle: Bundle, engine: EngineFile, plugins: Plugins, seconds: float) -> Check:
     import pydantic
 
     from edgetool.bundle.golden import read_min_cosine
@@ -130,11 +132,11 @@ def _compared(cell: Cell, python: Path, bundle: Bundle, engine: EngineFile, plug
     golden = bundle.path / "io"
     result = run_task(
         "self-test",
-        lambda log: SelfTestTask(engine, golden, log(cell.processor.name), SECONDS, python=str(python)),
+        lambda log: SelfTestTask(engine, golden, log(cell.processor.name), seconds, python=str(python)),
         plugins,
         Output(quiet=True),
         name=bundle.manifest.target.name,
-        seconds=SECONDS,
+        seconds=seconds,
     )
     rows = pydantic.TypeAdapter(list[Difference]).validate_python(result["differences"])
     return judged(cell, rows, read_min_cosine(golden), precision=bundle.manifest.precision)

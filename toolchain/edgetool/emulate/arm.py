@@ -89,7 +89,7 @@ def _check(cell: Cell, done: subprocess.CompletedProcess[str]) -> Check:
         fix = "this processor takes other kernels: build for it, with its `arch` and `isa` in [targets.NAME.facts]"
         return Check(cell.id, cell.title, "failed", message, fix)
     if done.returncode == -_SIGILL:
-        message = f"the engine does not run: illegal instruction; {cell.how}"
+        message = f"the engine does not hold: illegal instruction; {cell.how}"
         return Check(cell.id, cell.title, "failed", message, "use a build of the runtime for this processor")
     message = f"not tested: {_last(done.stderr)} (exit status {done.returncode}); {cell.how}"
     return Check(cell.id, cell.title, "unverified", message, "run the self-test on such a machine")

@@ -11,8 +11,11 @@ from edgetool.emulate.ways import Emulated, Masked
 
 def write_interpreter(folder: Path, way: Masked | Emulated) -> Path:
     """A program in `folder` that takes Python's arguments. Raises OSError."""
-    start = [way.program, "-cpu", way.cpu] if isinstance(way, Emulated) else ["env", f"{way.variable}={way.value}"]
+    if isinstance(way, Masked):
+        lines = [f"export {way.variable}={shlex.quote(way.value)}", f'exec {shlex.quote(sys.executable)} "$@"']
+    else:
+        lines = [f'exec {shlex.join([way.program, "-cpu", way.cpu, sys.executable])} "$@"']
     path = folder / "python"
-    path.write_text(f'#!/bin/sh\nexec {shlex.join([*start, sys.executable])} "$@"\n')
+    path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
     path.chmod(0o755)
     return path

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgetool.emulate.processors import Processor
 from edgetool.emulate.ways import CrossTested, Emulated, Masked, NotShown, Way
 from edgetool.errors import BudgetError, DeviceError, EdgetoolError, ModelError
-from edgetool.report.document import Check, Outcome
+from edgetool.report.document import Check
 from edgetool.validate.difference import Difference
 from edgetool.validate.tolerance import golden_agrees
 
@@ -43,7 +43,8 @@ class Cell:
         """In words, with what it proves."""
         match self.way:
             case Masked(variable, value):
-                return f"this machine's own processor with {variable}={value}: kernels and numerics, not time"
+                masked = f"this machine's own processor with {variable}={value}"
+                return f"{masked}: kernels and numerics, neither default precision nor time"
             case Emulated(_, cpu) | CrossTested(_, cpu):
                 return f"{cpu} as qemu emulates it: instructions and numerics, not time"
             case NotShown(why):
@@ -64,17 +65,21 @@ def judged(cell: Cell, differences: Sequence[Difference], min_cosine: float, *, 
     return Check(cell.id, cell.title, "failed", message, _cure(cell, precision))
 
 
-def stopped(cell: Cell, error: EdgetoolError) -> Check:
+def stopped(cell: Cell, error: EdgetoolError, *, precision: str) -> Check:
     """The engine gave nothing to compare: what refuses to run there fails, what did not end proves nothing."""
     reason = error.message.splitlines()[0]
-    outcome: Outcome = "unverified"
-    fix = "run edgetool validate BUNDLE on such a machine"
-    if isinstance(error, DeviceError | ModelError | BudgetError) or (
-        error.code == "step-crashed" and "SIGILL" in error.message
-    ):
-        outcome, fix = "failed", error.hint or "build for this processor: state its `isa` in [targets.NAME.facts]"
-        reason = f"the engine does not run: {reason}"
-    return Check(cell.id, cell.title, outcome, f"{reason}; {cell.how}", fix)
+    illegal = error.code == "step-crashed" and "SIGILL" in error.message
+    if not illegal and not isinstance(error, DeviceError | ModelError | BudgetError):
+        fix = "run edgetool validate BUNDLE on such a machine"
+        return Check(cell.id, cell.title, "unverified", f"{reason}; {cell.how}", fix)
+    message = f"the engine does not hold: {reason}; {cell.how}"
+    return Check(cell.id, cell.title, "failed", message, _way_out(cell, error, precision))
+
+
+def _way_out(cell: Cell, error: EdgetoolError, precision: str) -> str:
+    if precision == "bfloat16" and not {"avx512_bf16", "amx_bf16", "bf16"} & {*cell.processor.isa}:
+        return 'this processor has no bfloat16: set inference_precision = "f32" in [targets.NAME.openvino]'
+    return error.hint or "use a runtime that is built for this processor, or another precision"
 
 
 def _cure(cell: Cell, precision: str) -> str:
