@@ -152,7 +152,8 @@ class OciImage(Exporter[OciImageOptions]):
             return found
         raise ModelError(
             "architecture-unknown",
-            f"an image has an architecture, and none is known for the target's {arch!r:.80}",
+            "an image has an architecture, and "
+            + (f"OCI has no name for the target's {arch!r:.80}" if arch else "the target's facts do not say which"),
             where=str(bundle.path),
             hint="name it with --option oci-image.architecture=amd64",
         )
