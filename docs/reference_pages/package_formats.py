@@ -24,10 +24,11 @@ def page() -> str:
     lines += [
         "`edgetool package BUNDLE --format F` writes one of these beside the bundle; options are given as",
         "`--option F.KEY=VALUE`. In `targets.toml` the same stands in `[targets.NAME.package]`, and `edgetool build`",
-        "then writes the packages, too: `formats = [...]`, `key`, `certificate`, and a table for each format's options.",
+        "then writes the packages, too: `formats = [...]`, `key`, `certificate`, a table for each format's options.",
         "",
         "A package is made of a bundle whose every byte was checked before. Equal bundles give equal packages, but for",
-        "signatures with a random scheme. The bundle's signature `NAME.edgebundle.sig` is carried along if it is there.",
+        "signatures with a random scheme. The bundle's signature `NAME.edgebundle.sig` is carried along where there is",
+        "one.",
         "",
     ]
     for name, info in sorted(load_plugins().exporters.items()):

@@ -102,7 +102,8 @@ def _run_console(block: Block, folder: Path, where: str, *, in_scratch: bool) ->
         if command.startswith(OUTSIDE):
             _check_outside(command, where)
             continue
-        assert command.startswith(("edgetool", "python", "openssl ", "cat ", "ls", "EDGETOOL")), f"{where}: cannot run {command!r}"
+        runs = command.startswith(("edgetool", "python", "openssl ", "cat ", "ls", "EDGETOOL"))
+        assert runs, f"{where}: cannot run {command!r}"
         if not in_scratch:
             _check_command_exists(command, where)
             continue

@@ -17,9 +17,7 @@ from edgetool.signature import DimRange
 KIB = 1024
 
 
-def save(
-    path: Path, nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto], *, batch: str | int = 1
-) -> Path:
+def save(path: Path, nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto], *, batch: str | int = 1) -> Path:
     """A network of float tensors [batch, 256], 1 KiB a sample."""
     value = helper.make_tensor_value_info
     graph = helper.make_graph(
