@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from edgetool.bundle.verify import MEASUREMENTS, content_digest
 from tests.robustness.bytes import damaged_bytes
 from tests.robustness.documents import changed, damaged_document, odd_value, written
 from tests.robustness.seeds import BUNDLE, KEY, SIGNATURE, Seeds
@@ -60,6 +61,7 @@ def resealed_bundle(random: Random, seeds: Seeds, folder: Path) -> tuple[str, ..
         else:
             manifest = changed(random, manifest)
     (bundle / "manifest.json").write_bytes(written(_sealed(manifest, bundle)))
+    _record_digest(bundle)
     return random.choice(_readers(random))
 
 
@@ -87,6 +89,22 @@ def _sealed(manifest: Any, bundle: Path) -> Any:
         except (KeyError, TypeError, ValueError, OSError):
             continue  # this row is what was mutated
     return manifest
+
+
+def _record_digest(bundle: Path) -> None:
+    """The measurements name the content that they are of."""
+    path = bundle / MEASUREMENTS
+    hashes = {
+        file.relative_to(bundle).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in bundle.rglob("*")
+        if file.is_file() and file != path
+    }
+    try:
+        document = json.loads(path.read_bytes())
+        document["content_digest"] = content_digest(hashes)
+    except (ValueError, TypeError, RecursionError):
+        return  # it is what was mutated
+    path.write_bytes(written(document))
 
 
 def mutated_signature(random: Random, seeds: Seeds, folder: Path) -> tuple[str, ...]:

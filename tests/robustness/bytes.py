@@ -12,6 +12,12 @@ def damaged_bytes(random: Random, data: bytes) -> bytes:
     return data
 
 
+def flipped(random: Random, data: bytes) -> bytes:
+    """One bit."""
+    at = random.randrange(len(data))
+    return data[:at] + bytes([data[at] ^ 1 << random.randrange(8)]) + data[at + 1 :]
+
+
 def _damaged_once(random: Random, data: bytes) -> bytes:
     if not data:
         return random.randbytes(random.randrange(1, 64))
@@ -19,7 +25,7 @@ def _damaged_once(random: Random, data: bytes) -> bytes:
     end = min(len(data), start + random.choice((1, 4, 16, 256)))
     way = random.randrange(8)
     if way <= 2:
-        return data[:start] + bytes([data[start] ^ 1 << random.randrange(8)]) + data[start + 1 :]
+        return flipped(random, data)
     if way == 3:
         return data[:start]
     if way == 4:

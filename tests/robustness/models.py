@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, TypeAlias
 
-from tests.robustness.bytes import damaged_bytes
+from tests.robustness.bytes import damaged_bytes, flipped
 from tests.robustness.seeds import PLAIN_TARGETS, Seeds
 from tests.robustness.words import COUNTS, NAMES, PATHS, a_float
 
@@ -33,7 +33,8 @@ def broken_bytes(random: Random, seeds: Seeds, folder: Path) -> tuple[str, ...]:
     """Bits flipped, bytes cut, doubled or exchanged, without regard for what they mean."""
     source = random.choice(seeds.models)
     _copy(source, folder)
-    (folder / "model.onnx").write_bytes(damaged_bytes(random, source.read_bytes()))
+    data = source.read_bytes()
+    (folder / "model.onnx").write_bytes(flipped(random, data) if random.random() < 0.7 else damaged_bytes(random, data))
     return _command(random)
 
 

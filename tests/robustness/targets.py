@@ -18,8 +18,8 @@ _COMMANDS: tuple[tuple[tuple[str, ...], int], ...] = (
     (("targets", "show", "int8"), 2),
     (("build", "--dry-run", "-t", "float"), 5),
     (("build", "--dry-run", "-t", "int8", "--json"), 3),
-    (("check", "-t", "int8"), 1),
-    (("build", "-t", "float", "--latency-time", "0.01s"), 1),
+    (("check", "-t", "int8"), 2),
+    (("build", "-t", "float", "--latency-time", "0.01s"), 2),
 )
 _VALUES = (
     "nan", "inf", "-inf", "1e999", "0x7fffffffffffffffffff", "true", "1979-05-27T07:32:00Z", "[]", "{}", "[[1]]",
@@ -41,9 +41,9 @@ def mutated_targets(random: Random, seeds: Seeds, folder: Path) -> tuple[str, ..
 
 def _mutated(random: Random) -> bytes:
     way = random.random()
-    if way < 0.1:
+    if way < 0.05:
         return damaged_bytes(random, TARGETS.encode())
-    if way < 0.15:
+    if way < 0.08:
         return TARGETS.encode() + _deep(random)
     tokens: list[str] = _TOKEN.findall(TARGETS)
     for _ in range(random.choice((1, 1, 1, 2, 3, 6))):
@@ -55,14 +55,14 @@ def _change(random: Random, tokens: list[str]) -> None:
     words = [at for at, token in enumerate(tokens) if token and not token.isspace()]
     at, other = random.choice(words), random.choice(words)
     values = [at for at in words if re.match(r'["\d-]', tokens[at])] or words
-    way = random.randrange(9)
+    way = random.choice((0, 1, 2, 3, 3, 3, 3, 3, 3, 6, 7, 7, 8, 8))
     if way == 0:
         del tokens[at]
     elif way == 1:
         tokens.insert(at, tokens[at])
     elif way == 2:
         tokens[at], tokens[other] = tokens[other], tokens[at]
-    elif way <= 5:
+    elif way == 3:
         tokens[random.choice(values)] = _value(random)
     elif way == 6:
         tokens[at] = random.choice((*NAMES, "\ud800", '"""', "\x00"))

@@ -24,7 +24,8 @@ DOCUMENTED = frozenset({0, 2, 3, 4, 5, 6, 7, 8, 9, 10})
 SECRET = b"secret-b1946ac92492d2347c6235b4d2611184"
 """Lies outside of every mutant's folder; no command has any business with it."""
 
-_OURS = re.compile(r"plugin-failed.*?/(?:toolchain|plugins)/(?P<place>edgetool[\w/]*\.py:\d+)", re.DOTALL)
+_BLAMED = re.compile(r"(?P<code>plugin-failed|plugin-broke-promise)\W.*?(?P<place>[\w/]*\.py:\d+|$)")
+"""Codes that say that a plugin is broken: ours are not, so the file was not looked at well enough."""
 _ERROR = re.compile(r"error\[(?P<plain>[a-z0-9-]+)\]|\"code\": ?\"(?P<json>[a-z0-9-]+)\"")
 _SHOWN = 12
 _PACKAGES = ("edgetool", "edgetool_onnx", "edgetool_onnxruntime", "edgetool_passes", "edgetool_firmware")
@@ -197,8 +198,8 @@ def _defect(ended: Ended, bounds: Bounds, *, outside: str | None) -> str | None:
         return f"exit code {ended.code} is not documented for files"
     if "SIGXCPU" in ended.output:
         return f"took more than {bounds.cpu_seconds} s of processor time"
-    if ours := _OURS.search(ended.output):
-        return f"traceback in a child process, at {ours['place']}"
+    if blamed := _BLAMED.search(ended.output):
+        return f"blamed on a plugin: {blamed['code']} {blamed['place']}".rstrip()
     if ended.resident > bounds.resident:
         return f"took {ended.resident >> 20} MiB of memory"
     return None
