@@ -11,6 +11,7 @@ from edgetool.emulate.judge import Cell, judged, not_shown, stopped
 from edgetool.emulate.processors import named
 from edgetool.emulate.ways import Emulated, Masked, NotShown
 from edgetool.errors import DeviceError, EdgetoolError, HostError, UnavailableError
+from edgetool.report.document import Report
 from edgetool.validate.difference import difference
 
 SWEPT = Cell(named(["haswell"])[0], Masked("ONEDNN_MAX_CPU_ISA", "AVX2"), True)
@@ -70,3 +71,12 @@ def test_what_was_not_run() -> None:
     cell = replace(NAMED, way=NotShown("qemu-aarch64 is not installed", "apt-get install qemu-user"))
     check = not_shown(cell, NotShown("qemu-aarch64 is not installed", "apt-get install qemu-user"))
     assert (check.outcome, check.fix) == ("not-run", "apt-get install qemu-user")
+
+
+def test_a_headline_counts_what_was_not_run() -> None:
+    cell = replace(NAMED, way=NotShown("no qemu", None))
+    agreed = judged(SWEPT, [difference("y", WANTED, WANTED)], 0.999, precision="float32")
+    report = Report(
+        model="net", version="1.0.0", target="ci", checks=(agreed, not_shown(cell, NotShown("no qemu", None)))
+    )
+    assert (report.outcome, report.headline) == ("passed", "1 checks passed, 1 not run here")

@@ -83,8 +83,8 @@ def text_of(report: Report) -> str:
 
 def _checks(path: Path, emulation: Emulation, output: Output, seconds: float) -> list[Check]:
     from edgetool.cli.bundled import open_runnable
-    from edgetool.emulate.cells import planned, subject_of, this_machine
-    from edgetool.emulate.judge import Cell, not_shown
+    from edgetool.emulate.cells import none_shown, planned, subject_of, this_machine
+    from edgetool.emulate.judge import not_shown
     from edgetool.emulate.ways import NotShown
     from edgetool.engine.bundled import bundled_engine
 
@@ -93,8 +93,7 @@ def _checks(path: Path, emulation: Emulation, output: Output, seconds: float) ->
         engine = bundled_engine(bundle, plugins, threads=1)
     except EdgetoolError as error:
         why = NotShown(error.message, error.hint)
-        names = [Cell(row, why, False) for row in emulation.processors]
-        return [not_shown(cell, why) for cell in names]
+        return [not_shown(cell, why) for cell in none_shown(emulation, why)]
     checks = []
     for cell in planned(emulation, subject_of(engine), this_machine()):
         output.talk(f"{path.name}: {cell.title} ...")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgetool.emulate.judge import Cell
 from edgetool.emulate.processors import Processor, levels
-from edgetool.emulate.ways import Machine, Subject, way_to
+from edgetool.emulate.ways import Machine, NotShown, Subject, way_to
 from edgetool.engine.desk import EngineFile
 from edgetool.host import instruction_sets
 
@@ -35,6 +35,12 @@ def planned(emulation: Emulation, subject: Subject, machine: Machine) -> tuple[C
         *(Cell(row, way_to(row, subject, machine, masking=True), True) for row in swept),
         *(Cell(row, way_to(row, subject, machine, masking=False), False) for row in emulation.processors),
     )
+
+
+def none_shown(emulation: Emulation, way: NotShown) -> tuple[Cell, ...]:
+    """The same cells for an engine that does not even open here."""
+    swept = levels() if emulation.sweep else ()
+    return (*(Cell(row, way, True) for row in swept), *(Cell(row, way, False) for row in emulation.processors))
 
 
 def subject_of(engine: EngineFile) -> Subject:

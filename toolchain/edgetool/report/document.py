@@ -235,9 +235,17 @@ class Report:
         ordered = sorted(self.checks, key=lambda check: _WORST_FIRST.index(check.outcome))
         bad = [check for check in ordered if check.outcome == self.outcome and check.outcome != "passed"]
         if not bad:
-            return f"all {len(self.checks)} checks passed" if self.checks else "nothing was checked"
+            return self._without_faults()
         more = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
         return f"{bad[0].title}: {bad[0].message}{more}"
+
+    def _without_faults(self) -> str:
+        if not self.checks:
+            return "nothing was checked"
+        absent = sum(check.outcome == "not-run" for check in self.checks)
+        if not absent:
+            return f"all {len(self.checks)} checks passed"
+        return f"{len(self.checks) - absent} checks passed, {absent} not run here"
 
     def to_json(self) -> dict[str, JsonValue]:
         return {
