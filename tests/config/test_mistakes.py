@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgetool.config.load import inspect, load
+from edgetool.config.overrides import parse_override
 from edgetool.errors import ConfigError
 
 HEAD = "schema = 1\n"
@@ -270,6 +271,17 @@ def test_nesting_without_end(write, deep: str) -> None:
     path = write("")
     path.write_text("schema = 1\n[model.metadata]\n" + deep)
     assert refused(path).code == "invalid-toml"
+
+
+def test_a_number_of_thousands_of_digits(write) -> None:
+    path = write("")
+    path.write_text("schema = " + "1" * 5000)
+    assert refused(path).code == "invalid-toml"
+
+
+@pytest.mark.parametrize("value", ["1" * 5000, "[" * 5000])
+def test_an_override_that_python_cannot_read_is_text(value: str) -> None:
+    assert parse_override(f"model.name={value}").value == value
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -119,6 +119,14 @@ def _negative_size(proto: onnx.ModelProto) -> None:
     proto.graph.initializer[0].dims[0] = -4
 
 
+def _segment(proto: onnx.ModelProto) -> None:
+    proto.graph.initializer[0].segment.end = 8
+
+
+def _two_outputs(proto: onnx.ModelProto) -> None:
+    proto.graph.output.add().CopyFrom(proto.graph.output[0])
+
+
 def _not_text(folder: Path) -> Path:
     path = folder / "model.onnx"
     path.write_bytes(linear().SerializeToString().replace(b"rectify", b"rec\xb9ify"))
@@ -156,6 +164,8 @@ BAD_FILES: dict[str, tuple[Make, str, int, str]] = {
     "weight cut short": (_proto(_cut_weight), "damaged-model", 3, "60 bytes instead of 64"),
     "weight of no type": (_proto(_odd_type), "unsupported-type", 3, "77"),
     "negative size": (_proto(_negative_size), "damaged-model", 3, "[-4, 4]"),
+    "segment of a tensor": (_proto(_segment), "damaged-model", 3, "segment"),
+    "two outputs": (_proto(_two_outputs), "duplicate-name", 3, "two outputs"),
     "a name that is no text": (_not_text, "damaged-model", 3, "not text"),
     "cycle": (_proto(_cycle), "graph-cycle", 3, "product → rectify → turn → product"),
     "unsorted": (_proto(_unsorted), "unsorted-graph", 3, "later node"),

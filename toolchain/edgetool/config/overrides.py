@@ -36,7 +36,7 @@ def parse_override(text: str) -> Override:
     key, equals, value = text.partition("=")
     try:
         parsed = tomllib.loads(f"{key} = 0") if equals and "\n" not in key else {}
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError("invalid-override", f"{key!r} is not a key", where=f"--set {text}", hint=_EXAMPLE) from error
     path: list[str] = []
     below: Any = parsed
@@ -52,7 +52,7 @@ def _value(text: str) -> object:
     """Quotes are optional: what is not TOML, or would be a date, is text."""
     try:
         value = tomllib.loads(f"value = {text}")["value"] if "\n" not in text else text
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
     return text if isinstance(value, (date, datetime, time)) else value
 

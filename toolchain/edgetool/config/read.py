@@ -73,6 +73,10 @@ def read_document(path: Path) -> Document:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _syntax_error(label, text, str(error)) from error
+    except ValueError as error:  # Python refuses to convert thousands of digits
+        raise ConfigError(
+            "invalid-toml", "holds a number with thousands of digits", where=label, hint="no setting needs that"
+        ) from error
     except RecursionError as error:
         raise _too_deep(label) from error
     if _is_deeper(values, _DEEPEST):

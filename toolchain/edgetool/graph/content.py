@@ -32,6 +32,13 @@ def _check(named: NamedTensor, where: str) -> None:
     kind = element(tensor.data_type, where=where)
     if any(dim < 0 for dim in tensor.dims):
         raise ModelError("damaged-model", f"a tensor of shape {list(tensor.dims)}", where=where)
+    if tensor.HasField("segment"):
+        raise ModelError(
+            "damaged-model",
+            "the tensor is a segment of a larger one, which no program writes",
+            where=where,
+            hint="export the model again",
+        )
     if is_external(tensor):
         return
     if tensor.HasField("raw_data"):

@@ -37,6 +37,8 @@ def check_structure(model: onnx.ModelProto, *, where: str) -> None:
     functions = frozenset((function.domain, function.name) for function in model.functions)
     _check_operators(model.graph.node, opsets, functions, where)
     check_node_forms(model, opsets, where=where)
+    if twice := _first_repeated([value.name for value in model.graph.output]):
+        raise ModelError("duplicate-name", f"two outputs are called {twice!r}", where=where)
     _check_names(model.graph, frozenset(), where)
 
 
