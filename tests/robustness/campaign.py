@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -54,12 +55,13 @@ def try_one(kind: str, *, seed: int, index: int, seeds: Seeds, ground: Ground, b
 
 
 def run_campaign(indices: range, *, seed: int, folder: Path, seeds: Seeds, jobs: int, bounds: Bounds) -> list[Row]:
-    """Try the mutants that `folder` has no rows of yet, and return all rows in these indices."""
+    """Try the mutants that `folder` knows nothing good of yet, and return all rows in these indices."""
     import_everything()
-    done = {row.index for row in read_rows(folder)}
+    done = {row.index for row in read_rows(folder) if not row.defect}
+    begun = time.time_ns()
     left = [index for index in indices if index not in done]
     workers = [
-        fork(lambda mine=left[at::jobs], at=at: _work(mine, seed, folder, seeds, bounds, name=f"{os.getpid()}-{at}"))
+        fork(lambda mine=left[at::jobs], at=at: _work(mine, seed, folder, seeds, bounds, name=f"{begun}-{at}"))
         for at in range(jobs)
     ]
     try:
@@ -91,7 +93,7 @@ def _work(indices: Iterable[int], seed: int, folder: Path, seeds: Seeds, bounds:
 
 
 def read_rows(folder: Path) -> list[Row]:
-    """What earlier runs found out; a last line that was cut short does not count."""
+    """What earlier runs found out, the last word on each mutant; a line that was cut short does not count."""
     rows = {}
     for path in sorted(folder.glob("rows-*.jsonl")):
         for line in path.read_text().splitlines():
