@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 # Plain `torch` would fetch gigabytes of CUDA; the pinned version has a CPU build.
 PIN    := -c constraints.txt
 
-.PHONY: demo test test-slow lint examples bench docs clean help conformance
+.PHONY: demo test test-slow lint examples bench docs clean help conformance robustness
 
 help:            ## List these commands.
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -45,6 +45,9 @@ conformance: $(STAMP)  ## All of the ONNX project's operator tests through both 
 	$(BIN)/edgetool conformance --backend onnxruntime --output build/onnxruntime.json
 	$(BIN)/edgetool conformance --backend openvino --output build/openvino.json
 	$(BIN)/python docs/conformance.py build/onnxruntime.json build/openvino.json
+
+robustness: $(STAMP)  ## Twenty thousand mutated files through the commands that read them; an interrupted run goes on where it was.
+	nice $(BIN)/python -m tests.robustness --count 20000 --folder build/robustness --summary tests/robustness/summary.json
 
 docs: $(STAMP)   ## Regenerate the reference pages from the code.
 	$(BIN)/python docs/generate.py
