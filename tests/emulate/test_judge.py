@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edgetool.cli.emulated import carried_over
 from edgetool.emulate.judge import Cell, judged, not_shown, stopped
 from edgetool.emulate.processors import named
 from edgetool.emulate.ways import Emulated, Masked, NotShown
@@ -80,3 +81,11 @@ def test_a_headline_counts_what_was_not_run() -> None:
         model="net", version="1.0.0", target="ci", checks=(agreed, not_shown(cell, NotShown("no qemu", None)))
     )
     assert (report.outcome, report.headline) == ("passed", "1 checks passed, 1 not run here")
+
+
+def test_what_is_measured_again_keeps_what_was_emulated() -> None:
+    agreed = judged(SWEPT, [difference("y", WANTED, WANTED)], 0.999, precision="float32")
+    own = replace(agreed, id="budget/latency_p99")
+    before = Report(model="net", version="1.0.0", target="ci", checks=(own, agreed))
+    again = carried_over(replace(before, checks=(own,)), before)
+    assert [check.id for check in again.checks] == ["budget/latency_p99", "isa/avx2"]
