@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-EXTRAS := dev,onnxruntime,openvino,tensorrt-rtx,torch,nncf,firmware,pkcs11
+EXTRAS := dev,onnxruntime,openvino,tensorrt-rtx,torch,nncf,firmware,pkcs11,microcontroller
 STAMP  := $(VENV)/.installed
 # Plain `torch` would fetch gigabytes of CUDA; the pinned version has a CPU build.
 PIN    := -c constraints.txt

@@ -6,10 +6,14 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from edgetool.errors import IntegrityError, ModelError
+from edgetool.blame.findings import Blame, LayerBlame, LayerError
+from edgetool.blame.histogram import Histogram
+from edgetool.blame.recorded import read_blame
+from edgetool.errors import ConfigError, IntegrityError, ModelError
 from edgetool.report.collect import report_of_error
 from edgetool.report.document import Report, Summary
 from edgetool.validate.comparison import Trial
@@ -76,6 +80,27 @@ def test_all_of_it_is_json(make_report: Callable[..., Report]) -> None:
     document = json.loads(json.dumps(Summary((make_report(),)).to_json(), allow_nan=False))
     assert document["outcome"] == "passed"
     assert document["schema_version"] == 1
+
+
+def test_blame_comes_back(tmp_path: Path) -> None:
+    histogram = Histogram(-1.0, 1.0, (1, 2, 3), 0.5, 1.0)
+    exact = LayerError(math.inf, None, math.inf, None, 1.0)
+    rows = (
+        LayerBlame("/a", "Conv", "t", LayerError(20.0, 30.0, 18.0, 15.0, 0.99), "weights", "fix", histogram, None),
+        LayerBlame("/b", "Relu", "u", exact, "none", "nothing to do"),
+    )
+    blame = Blame(rows, 4, 12.5, 1)
+    (tmp_path / "blame.json").write_text('{"event": "step"}\n' + json.dumps({"event": "result", **blame.to_json()}))
+    assert read_blame(tmp_path / "blame.json") == blame
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"layers": [1]}', "nonsense"])
+def test_what_is_no_blame(text: str | None, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "blame.json").write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_blame(tmp_path / "blame.json")
+    assert caught.value.code == "blame-invalid"
 
 
 @pytest.mark.parametrize("broken", [{"precision": "int8"}, {**COMPARISON.to_json(), "trials": [1]}])

@@ -28,12 +28,17 @@ To = Annotated[
     Path | None,
     typer.Option("--output", "-o", metavar="PATH", help="File, or a folder if it has no ending; else stdout."),
 ]
+BlameFile = Annotated[
+    Path | None,
+    typer.Option("--blame", metavar="FILE.json", help="Error by layer, as `edgetool blame --json` printed it."),
+]
 
 
 def report(
     bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE", help="Folders NAME.edgebundle.")],
     output_formats: OutputFormats = None,
     output_path: To = None,
+    blame: BlameFile = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -42,13 +47,22 @@ def report(
     It says what the build found out; nothing is run again. The exit code is 0 whatever the verdict: `edgetool build`
     and `edgetool validate` are there to gate.
     """
+    from dataclasses import replace
+
+    from edgetool.blame.recorded import read_blame
     from edgetool.bundle.read import read_bundle
     from edgetool.report.collect import report_of
     from edgetool.report.document import Summary
 
     names = output_formats or ["markdown"]
     check_formats(names, output_path)
-    summary = Summary(tuple(report_of(read_bundle(path)) for path in bundles))
+    if blame is not None and len(bundles) > 1:
+        raise ConfigError(
+            "conflicting-options", "--blame belongs to one bundle, and several are named", where="--blame",
+            hint="write the report of that bundle alone",
+        )  # fmt: skip
+    found = read_blame(blame) if blame is not None else None
+    summary = Summary(tuple(replace(report_of(read_bundle(path)), blame=found) for path in bundles))
     write_reports(summary, names, output_path, Output(json, quiet))
 
 

@@ -233,8 +233,12 @@ def blame(report: Report) -> str:
     if found is None:
         if report.precision in ("", "float32"):
             return ""
-        command = f"edgetool blame --target {report.target}"
-        return section("Error by layer", f"<p>Not in this report. <code>{text(command)}</code> finds it out.</p>")
+        command = f"edgetool blame --target {report.target} --json > blame.json"
+        return section(
+            "Error by layer",
+            f"<p>Not in this report. <code>{text(command)}</code> finds it out, and <code>edgetool report --blame"
+            " blame.json</code> puts it here.</p>",
+        )
     shown = found.layers[:_DRAWN_LAYERS]
     # The bar shows noise, so that the worst layer has the longest one.
     noise = [(row.layer, None if math.isinf(row.error.alone) else _DECIBELS - row.error.alone) for row in shown]
