@@ -108,6 +108,7 @@ def test_a_password_for_a_key_without_one_does_no_harm(tmp_path: Path, monkeypat
             "", "key-invalid", "ssh",
         ),
     ],
+    ids=lambda value: "pem" if isinstance(value, bytes) else None,  # keys are new in each process
 )  # fmt: skip
 def test_what_is_no_key_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pem: bytes, password: str, code: str, message: str
