@@ -83,7 +83,7 @@ def _damage_weights(random: Random, path: Path) -> None:
         path.mkdir()
     elif way == 3:
         with path.open("wb") as file:
-            file.truncate(1 << 36)  # sparse
+            file.truncate(1 << 30)  # sparse; it is hashed as a whole, which may take its time
 
 
 def _copy(source: Path, folder: Path) -> None:

@@ -218,7 +218,8 @@ def _limit(bounds: Bounds) -> None:
         resource.RLIMIT_CORE: 0,
     }
     for which, most in limits.items():
-        resource.setrlimit(which, (most, most))
+        # The second limit of processor time kills without a word, so it comes later.
+        resource.setrlimit(which, (most, most + 2 if which == resource.RLIMIT_CPU else most))
 
 
 def _main(arguments: list[str]) -> int:

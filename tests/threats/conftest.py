@@ -1,5 +1,5 @@
 """Bundles as the tests of package formats make them."""
 
-from tests.firmware.conftest import make_bundle
+from tests.firmware.conftest import _built, bundle, make_bundle
 
-__all__ = ["make_bundle"]
+__all__ = ["_built", "bundle", "make_bundle"]

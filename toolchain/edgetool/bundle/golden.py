@@ -89,7 +89,15 @@ def read_golden(directory: Path) -> tuple[GoldenCase, ...]:
 def read_min_cosine(directory: Path) -> float:
     """What a device's outputs should reach. Raises IntegrityError."""
     read_golden(directory)
-    return float(json.loads((directory / INDEX).read_bytes()).get("min_cosine", MIN_COSINE))
+    wanted = json.loads((directory / INDEX).read_bytes()).get("min_cosine", MIN_COSINE)
+    if not isinstance(wanted, (int, float)) or not -1 <= wanted <= 1:
+        raise IntegrityError(
+            "golden-damaged",
+            f"the golden outputs cannot be compared: min_cosine is {str(wanted)[:40]!r}",
+            where=str(directory / INDEX),
+            hint="get the bundle again",
+        )
+    return float(wanted)
 
 
 def read_golden_inputs(directory: Path) -> Feeds:

@@ -146,7 +146,7 @@ def _bundle_text(bundle: Bundle) -> str:
         *(f"  lowering    {row.name} ({row.count}): {row.summary}" for row in manifest.lowerings),
         *(f"  fallback    {row.backend} gave no engine: {row.reason}" for row in manifest.fallback),
         f"  validation  {manifest.validation.get('status')}",
-        *(f"  budget      {row['name']}: {row['status']}" for row in manifest.verdicts),
+        *(f"  budget      {row.get('name')}: {row.get('status')}" for row in manifest.verdicts),
         f"  content     {bundle.content_digest}",
     ]
     return "\n".join(lines)

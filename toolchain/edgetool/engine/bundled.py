@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from edgetool.backends.base import Backend, Site
 from edgetool.bundle.read import Bundle
 from edgetool.engine.desk import EngineFile
-from edgetool.errors import ConfigError, DeviceError, UnavailableError
+from edgetool.errors import ConfigError, DeviceError, IntegrityError, UnavailableError
 from edgetool.host import thread_count
 from edgetool.plugin.loading import load_class
 from edgetool.plugin.manager import Plugins, install_hint, missing_requirements
@@ -48,7 +49,7 @@ def bundled_engine(
         )
     builder = "ssh" if host else str(bundle.manifest.backend.facts.get("builder", "auto"))
     site = Site(builder, host, dict(bundle.manifest.target.facts))
-    availability = kind(kind.Options.model_validate(options), site).probe()
+    availability = kind(_options(kind, options, where), site).probe()
     if not availability.can_run:
         raise DeviceError(
             availability.device_error or "device-not-here",
@@ -70,3 +71,17 @@ def bundled_engine(
         facts=dict(bundle.manifest.runtime.facts),
         stand_in=availability.stand_in,
     )
+
+
+def _options(kind: type[Backend[Any]], options: dict[str, Any], where: str) -> Any:
+    """Of the manifest, in the backend's own class. Raises IntegrityError where they are not such options."""
+    try:
+        return kind.Options.model_validate(options)
+    except ValueError as error:
+        reason = ": ".join(str(error).splitlines()[1:3])[:200]
+        raise IntegrityError(
+            "manifest-invalid",
+            f"these are no options of {kind.__name__}: {reason}",
+            where=where,
+            hint="get the bundle again, or open it with the edgetool that wrote it",
+        ) from error

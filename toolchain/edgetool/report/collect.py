@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import pydantic
+
 from edgetool.bundle.manifest import Manifest, StepRecord
 from edgetool.bundle.read import Bundle
 from edgetool.bundle.verify import MEASUREMENTS
@@ -17,6 +19,7 @@ from edgetool.report.document import Check, FitRow, Footprint, MemoryPeak, Outco
 from edgetool.validate.budgets import Verdict, format_quantity
 from edgetool.validate.comparison import Comparison
 from edgetool.validate.findings import Finding
+from edgetool.validate.latency import Latency
 from edgetool.validate.recorded import comparison_from, finding_from, latency_from, verdict_from
 
 _OF_VERDICT: Mapping[str, Outcome] = {"held": "passed", "missed": "failed", "unverified": "unverified"}
@@ -29,6 +32,35 @@ def report_of(bundle: Bundle) -> Report:
     Raises:
         IntegrityError: the reports in the bundle cannot be read.
     """
+    try:
+        report = _report(bundle)
+        _check_types(report)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        reason = str(error).splitlines()[:2] or [type(error).__name__]
+        raise _unreadable(bundle, "reports", ": ".join(reason)[:200]) from error
+    return report
+
+
+def _check_types(report: Report) -> None:
+    """Whoever sealed the bundle may have written values of any type; the formats rely on those that are declared."""
+    parts: tuple[tuple[type, tuple[Any, ...]], ...] = (
+        (Check, report.checks),
+        (Verdict, report.budgets),
+        (Comparison, (report.comparison,)),
+        (Latency, (report.latency,)),
+        (Placement, (report.placement,)),
+        (FitRow, report.fits),
+        (MemoryPeak, (report.memory_peak,)),
+        (Unproven, report.unproven),
+    )
+    for kind, rows in parts:
+        if found := [dataclasses.asdict(row) for row in rows if row is not None]:
+            pydantic.TypeAdapter(list[kind]).validate_python(found)  # type: ignore[valid-type]
+    pydantic.TypeAdapter(int | None).validate_python(report.peak_memory)
+
+
+def _report(bundle: Bundle) -> Report:
+    """Raises IntegrityError, and what comes of values that have another type than the build writes."""
     manifest, where = bundle.manifest, str(bundle.path)
     validation, measurements = _document(bundle, VALIDATION), _document(bundle, MEASUREMENTS)
     comparison = comparison_from(validation["comparison"], where=where) if validation.get("comparison") else None
