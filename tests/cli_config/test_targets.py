@@ -116,12 +116,14 @@ def test_our_own_targets_file_is_right() -> None:
         [sys.executable, "-m", "edgetool", "targets", "validate"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "7 targets" in done.stdout
+    assert "8 targets" in done.stdout
     assert "warning" not in done.stdout
 
 
-@pytest.mark.parametrize("number", ["jetson", "jetson-int8", "rtx-ada", "intel-cpu", "intel-fpga", "ort", "ci"])
-def test_our_own_targets(edgetool, number: str) -> None:
-    target = edgetool("targets", "show", number, "--file", str(ROOT / "targets.toml"), "--json").result["target"]
+@pytest.mark.parametrize(
+    "name", ["jetson", "jetson-int8", "rtx-ada", "intel-cpu", "intel-fpga", "ort", "microcontroller", "ci"]
+)
+def test_our_own_targets(edgetool, name: str) -> None:
+    target = edgetool("targets", "show", name, "--file", str(ROOT / "targets.toml"), "--json").result["target"]
     assert target["description"]
-    assert target["stands_in_for"] == (["jetson"] if number == "ci" else [])
+    assert target["stands_in_for"] == (["jetson"] if name == "ci" else [])

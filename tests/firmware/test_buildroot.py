@@ -36,10 +36,13 @@ def tree_name(done: Package) -> str:
 
 
 def make(done: Package, output: Path, *goals: str) -> subprocess.CompletedProcess[str]:
-    """Run the stand-in for Buildroot on a tree."""
+    """Run the stand-in for Buildroot on a tree; without what a `make` that runs the tests hands on to another one."""
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    }
     return subprocess.run(
         ["make", "-f", RULES, f"EXTERNAL={done.path}", f"TREE={tree_name(done)}", f"OUTPUT={output}", *goals],
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, check=False, env=environment,
     )  # fmt: skip
 
 

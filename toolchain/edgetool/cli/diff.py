@@ -51,7 +51,7 @@ def diff(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what changed from OLD to NEW: accuracy, speed, size, signature, toolchain.
+    """Show what changed from OLD to NEW, what got worse first.
 
     Both bundles are checked, and then compared by what they recorded: nothing is run.
     """
