@@ -31,7 +31,10 @@ def damaged_document(random: Random, data: bytes) -> bytes:
     if way < 0.14:
         depth = random.choice(_DEPTHS)
         return b'{"schema_version": 1, "files": ' + random.choice((b"[", b'{"a":')) * depth
-    document = json.loads(data)
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):  # an earlier change went this far already
+        return damaged_bytes(random, data)
     for _ in range(random.choice((1, 1, 1, 2, 4))):
         document = changed(random, document)
     return written(document)
