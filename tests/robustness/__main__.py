@@ -9,9 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.robustness.campaign import read_rows, run_campaign, summarise, try_one
+from tests.robustness.campaign import Plan, read_history, run_campaign, try_one
 from tests.robustness.kinds import KINDS
 from tests.robustness.seeds import BASELINE, Seeds, make_seeds
+from tests.robustness.summary import summarise
 from tests.robustness.trial import Bounds, Ground, import_everything
 
 
@@ -33,8 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--folder", type=Path, metavar="DIR", help="keep rows here; a run that was interrupted goes on where it was")
     add("--summary", type=Path, metavar="FILE.json", help="write the counts into this file")
     add("--seconds", type=float, default=60.0, metavar="S", help="most that one mutant may take")
-    add("--kind", choices=KINDS, help="with --index: one mutant, and all that the command says about it")
-    add("--index", type=int, metavar="N")
+    add("--again", action="store_true", help="with --folder: also those that were sound, for the code is another one")
+    add("--kind", choices=KINDS, help="only mutants of this kind")
+    add("--index", type=int, metavar="N", help="with --kind: this one, and all that the command says about it")
     return parser
 
 
@@ -43,18 +45,20 @@ def _run(options: argparse.Namespace, folder: Path) -> int:
     if not (seeds.folder / BASELINE).exists():
         make_seeds(seeds.folder)
     bounds = Bounds(seconds=options.seconds)
-    if options.kind is not None:
+    if options.kind is not None and options.index is not None:
         return _show_one(options, folder, seeds, bounds)
+    kinds = frozenset(KINDS if options.kind is None else (options.kind,))
     indices = range(options.first, options.first + options.count)
+    plan = Plan(indices, options.seed, kinds=kinds, again=options.again)
     try:
-        rows = run_campaign(indices, seed=options.seed, folder=folder, seeds=seeds, jobs=options.jobs, bounds=bounds)
+        history = run_campaign(plan, folder=folder, seeds=seeds, jobs=options.jobs, bounds=bounds)
     except KeyboardInterrupt:
-        rows = [row for row in read_rows(folder) if row.index in indices]
-    summary = summarise(rows, seed=options.seed)
+        history = read_history(folder, indices)
+    summary = summarise(history, seed=options.seed)
     _print(summary)
     if options.summary:
         options.summary.write_text(json.dumps(summary, indent=2) + "\n")
-    return 1 if summary["defects"] else 0
+    return 1 if summary["open_defects"] else 0
 
 
 def _show_one(options: argparse.Namespace, folder: Path, seeds: Seeds, bounds: Bounds) -> int:
@@ -72,12 +76,10 @@ def _print(summary: dict[str, Any]) -> None:
     for kind, found in summary["kinds"].items():
         shown = ", ".join(f"{outcome} {count}" for outcome, count in list(found["outcomes"].items())[:5])
         print(f"{kind:<20} {found['mutants']:>6}   {shown}")
-    for row in summary["defects"]:
+    for row in summary["open_defects"]:
         print(f"DEFECT: {row['defect']}{'' if row['confirmed'] else ' (only as a fork)'}\n  {row['again']}")
-    print(
-        f"{summary['mutants']} mutants, {len(summary['defects'])} defects; at most {summary['slowest_seconds']:.1f} s"
-        f" and {summary['largest_mib']} MiB"
-    )
+    most = f"at most {summary['slowest_seconds']:.1f} s and {summary['largest_mib']} MiB"
+    print(f"{summary['mutants']} mutants, {len(summary['open_defects'])} open defects; {most}")
 
 
 if __name__ == "__main__":

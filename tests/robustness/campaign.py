@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+import shutil
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.robustness.forked import fork
-from tests.robustness.kinds import kind_of, write_mutant
+from tests.robustness.crew import Try, run_crew
+from tests.robustness.kinds import KINDS, kind_of, write_mutant
 from tests.robustness.seeds import Seeds
 from tests.robustness.trial import Bounds, Ground, import_everything, judge, summary_of
 
@@ -54,82 +53,92 @@ def try_one(kind: str, *, seed: int, index: int, seeds: Seeds, ground: Ground, b
     )  # fmt: skip
 
 
-def run_campaign(indices: range, *, seed: int, folder: Path, seeds: Seeds, jobs: int, bounds: Bounds) -> list[Row]:
-    """Try the mutants that `folder` knows nothing good of yet, and return all rows in these indices."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which mutants a run tries.
+
+    Attributes:
+        indices: the summary is about these.
+        kinds: those whose turn it is; the others are left as they are.
+        again: also mutants that were sound before, because the code is another one now.
+    """
+
+    indices: range
+    seed: int
+    kinds: frozenset[str] = frozenset(KINDS)
+    again: bool = False
+
+
+def run_campaign(plan: Plan, *, folder: Path, seeds: Seeds, jobs: int, bounds: Bounds) -> History:
+    """Try the mutants that `folder` knows nothing good of yet, and return what it knows of all in the plan."""
     import_everything()
-    done = {row.index for row in read_rows(folder) if not row.defect}
     begun = time.time_ns()
-    left = [index for index in indices if index not in done]
-    workers = [
-        fork(lambda mine=left[at::jobs], at=at: _work(mine, seed, folder, seeds, bounds, name=f"{begun}-{at}"))
-        for at in range(jobs)
-    ]
+    done = frozenset() if plan.again else read_history(folder, plan.indices).sound
+    left = [index for index in plan.indices if index not in done and kind_of(index) in plan.kinds]
+
+    def prepare() -> Try:
+        name = f"{begun}-{os.getpid()}"
+        ground = Ground(folder / f"ground-{name}")
+        return lambda index: _write(
+            folder / f"rows-{name}.jsonl", _surely(index, plan=plan, seeds=seeds, ground=ground, bounds=bounds)
+        )
+
+    def lost(index: int, how: str) -> None:
+        row = Row(kind_of(index), index, "", "worker lost", 0.0, 0, f"took its worker along, which {how}")
+        _write(folder / f"rows-{begun}-lost.jsonl", row)
+
     try:
-        codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in workers]
-    except BaseException:
-        for pid in workers:
-            os.killpg(pid, signal.SIGKILL)
-        raise
-    if any(codes):
-        raise RuntimeError(f"a worker of the campaign itself ended with {codes}")
-    return [row for row in read_rows(folder) if row.index in indices]
+        run_crew(left, jobs=jobs, prepare=prepare, lost=lost, patience=3 * bounds.seconds)
+    finally:
+        for ground in folder.glob("ground-*"):
+            shutil.rmtree(ground, ignore_errors=True)
+    return read_history(folder, plan.indices)
 
 
-def _work(indices: Iterable[int], seed: int, folder: Path, seeds: Seeds, bounds: Bounds, *, name: str) -> int:
-    ground = Ground(folder / f"ground-{name}")
-    with (folder / f"rows-{name}.jsonl").open("a") as rows:
-        for index in indices:
-            kind = kind_of(index)
-            arguments: Mapping[str, Any] = {
-                "seed": seed, "index": index, "seeds": seeds, "ground": ground, "bounds": bounds,
-            }  # fmt: skip
-            row = try_one(kind, **arguments, started=index % _STARTED_EVERY == 0)
-            if row.defect and not row.confirmed:
-                again = try_one(kind, **arguments, started=True)
-                row = again if again.defect else row
-            rows.write(json.dumps(asdict(row)) + "\n")
-            rows.flush()
-    return 0
+def _surely(index: int, *, plan: Plan, seeds: Seeds, ground: Ground, bounds: Bounds) -> Row:
+    """A fork's defect is tried again as a program of its own, which has the last word if it shows one, too."""
+    kind = kind_of(index)
+    arguments: Mapping[str, Any] = {
+        "seed": plan.seed, "index": index, "seeds": seeds, "ground": ground, "bounds": bounds,
+    }  # fmt: skip
+    row = try_one(kind, **arguments, started=index % _STARTED_EVERY == 0)
+    if not row.defect or row.confirmed:
+        return row
+    again = try_one(kind, **arguments, started=True)
+    return again if again.defect else row
 
 
-def read_rows(folder: Path) -> list[Row]:
-    """What earlier runs found out, the last word on each mutant; a line that was cut short does not count."""
-    rows = {}
+def _write(path: Path, row: Row) -> None:
+    with path.open("a") as rows:
+        rows.write(json.dumps(asdict(row)) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Rows of this run and earlier ones, with those in `rows` the last word on each mutant, and earlier defects."""
+
+    rows: tuple[Row, ...]
+    fixed: tuple[Row, ...]
+
+    @property
+    def sound(self) -> frozenset[int]:
+        return frozenset(row.index for row in self.rows if not row.defect)
+
+
+def read_history(folder: Path, indices: range) -> History:
+    """What was found out so far; a line that was cut short does not count."""
+    rows: dict[int, Row] = {}
+    defects: dict[int, Row] = {}
     for path in sorted(folder.glob("rows-*.jsonl")):
         for line in path.read_text().splitlines():
             try:
                 data = json.loads(line)
             except ValueError:
                 continue
-            rows[data["index"]] = Row(**{**data, "output": tuple(data["output"])})
-    return [rows[index] for index in sorted(rows)]
-
-
-def summarise(rows: list[Row], *, seed: int) -> dict[str, Any]:
-    """Counts by kind and outcome, and each defect with how to see it again."""
-    kinds = dict(sorted(Counter(row.kind for row in rows).items()))
-    return {
-        "seed": seed,
-        "mutants": len(rows),
-        "kinds": {
-            kind: {"mutants": count, "outcomes": _counted(row.outcome for row in rows if row.kind == kind)}
-            for kind, count in kinds.items()
-        },
-        "started_as_a_program": sum(row.confirmed for row in rows),
-        "slowest_seconds": max((row.seconds for row in rows), default=0.0),
-        "largest_mib": max((row.resident for row in rows), default=0) >> 20,
-        "defects": [
-            {
-                "defect": row.defect,
-                "confirmed": row.confirmed,
-                "command": row.command,
-                "again": f"python -m tests.robustness --seed {seed} --kind {row.kind} --index {row.index}",
-            }
-            for row in rows
-            if row.defect
-        ],
-    }
-
-
-def _counted(outcomes: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(outcomes).items(), key=lambda row: (-row[1], row[0])))
+            row = Row(**{**data, "output": tuple(data["output"])})
+            if row.index in indices:
+                rows[row.index] = row
+                if row.defect:
+                    defects[row.index] = row
+    fixed = tuple(defects[index] for index in sorted(defects) if not rows[index].defect)
+    return History(tuple(rows[index] for index in sorted(rows)), fixed)

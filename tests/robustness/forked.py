@@ -6,6 +6,7 @@ milliseconds instead of a second. `tests.robustness.trial` repeats what went wro
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import os
 import signal
@@ -19,6 +20,8 @@ from typing import IO, Any
 from edgetool.engine import isolate, worker
 
 _POLL = 0.002
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
 
 
 class Forked:
@@ -42,6 +45,11 @@ class Forked:
         return self.returncode
 
 
+def end_with_parent() -> None:
+    """The kernel kills this process when the one that started it ends, so an interrupted run leaves nothing behind."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def fork(work: Callable[[], int]) -> int:
     """Run `work` in a process and a session of its own; its result is the exit code. Returns the process's id."""
     sys.stdout.flush()
@@ -52,6 +60,7 @@ def fork(work: Callable[[], int]) -> int:
     code = 70
     try:
         os.setsid()
+        end_with_parent()
         code = work()
     except BaseException:  # noqa: BLE001 - nothing may leave a fork but by _exit
         traceback.print_exc()

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.slow
 def test_five_hundred_mutants(tmp_path: Path) -> None:
     written = tmp_path / "summary.json"
-    command = [sys.executable, "-m", "tests.robustness", "--count", "500", "--folder", tmp_path, "--summary", written]
+    command = [sys.executable, "-m", "tests.robustness", "--count", "500", "--summary", str(written)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.robustness.forked import fork, spawn_by_fork
+from tests.robustness.forked import end_with_parent, fork, spawn_by_fork
 
 DOCUMENTED = frozenset({0, 2, 3, 4, 5, 6, 7, 8, 9, 10})
 """Exit codes that the handbook knows and a file can cause: not 1, a bug, and not 130, Ctrl-C."""
@@ -211,6 +211,7 @@ def summary_of(output: str) -> list[str]:
 
 
 def _limit(bounds: Bounds) -> None:
+    end_with_parent()
     limits: Mapping[int, int] = {
         resource.RLIMIT_AS: bounds.address_space,
         resource.RLIMIT_CPU: bounds.cpu_seconds,
