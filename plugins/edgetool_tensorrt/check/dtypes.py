@@ -20,6 +20,9 @@ _CARRIES_UINT8 = _QUANTIZERS | {"Cast", "CastLike", "Identity", "Constant", "Con
 """Tables of 10.0 and later: uint8 only goes in and out of a network. For int16 and the like there is nothing at all."""
 _PRODUCTS = ("MatMul", "Gemm", "Einsum", "LSTM", "GRU", "RNN", "Attention")
 """Operators that TensorRT-RTX 1.7.1 refuses in float32 on 7.5; it takes convolutions."""
+_RECURRENT = ("GRU", "LSTM", "RNN")
+_HALVES: Mapping[str, str] = MappingProxyType({"float16": "cast-fp16", "bfloat16": "cast-bf16"})
+"""16-bit floats, and the pass that a model most likely has them from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ def check_types(subject: Subject) -> Iterator[Finding]:
     yield from _inside(subject)
     yield from _narrow(subject)
     yield from _products(subject)
+    yield from _recurrent(subject)
     yield from _stated(subject)
 
 
@@ -160,6 +164,25 @@ def _products(subject: Subject) -> Iterator[Finding]:
             "TensorRT-RTX multiplies no float32 matrices on compute capability 7.5",
             labels,
             fix='put { use = "cast-fp16" } into the recipe; Q/DQ then needs scales in float16, too',
+        )
+
+
+def _recurrent(subject: Subject) -> Iterator[Finding]:
+    """Recurrent layers in 16 bits: TensorRT-RTX's parser mixes them with constants that it makes in float32."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for row in subject.own(*_RECURRENT) if subject.is_rtx else ():
+        half = row.element(0)
+        if half not in _HALVES:
+            continue
+        if row.input(4):  # measured with TensorRT-RTX 1.7.1, as below: "ISelectLayer must have ... same types"
+            found.setdefault((half, row.op_type, " with lengths of sequences"), []).append(row.label)
+        elif row.op_type == "GRU" and half == "bfloat16":  # "SUB must have same input types"
+            found.setdefault((half, row.op_type, ""), []).append(row.label)
+    for (half, op_type, what), labels in found.items():
+        yield refused(
+            f"TensorRT-RTX reads no {op_type}{what} in {half}",
+            labels,
+            fix=f'leave it in float32: {{ use = "{_HALVES[half]}", keep = ["{op_type}"] }}',
         )
 
 
