@@ -171,7 +171,7 @@ def _recurrent(subject: Subject) -> Iterator[Finding]:
     """Recurrent layers in 16 bits: TensorRT-RTX's parser mixes them with constants that it makes in float32."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for row in subject.own(*_RECURRENT) if subject.is_rtx else ():
-        half = row.element(0)
+        half = row.element(0) or ""
         if half not in _HALVES:
             continue
         if row.input(4):  # measured with TensorRT-RTX 1.7.1, as below: "ISelectLayer must have ... same types"
