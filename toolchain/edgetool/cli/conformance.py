@@ -9,16 +9,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgetool.cli.options import Json, Quiet
+from edgetool.cli.options import File, Json, Quiet
 from edgetool.cli.output import Output
 from edgetool.errors import ConfigError
 
 if TYPE_CHECKING:
+    from edgetool.config.result import ResolvedTarget
     from edgetool.conformance.run import Conformance
+    from edgetool.plugin.manager import Plugins
 
 _FAILED = 4
 
-BackendName = Annotated[str, typer.Option("--backend", metavar="NAME", help="The backend to look at.")]
+BackendName = Annotated[
+    str | None, typer.Option("--backend", metavar="NAME", help="The backend to look at, with its default options.")
+]
+TargetName = Annotated[
+    str | None,
+    typer.Option("--target", "-t", metavar="NAME", help="A target's backend instead: its options, for its device."),
+]
 Only = Annotated[
     str | None, typer.Option("--only", metavar="TEXT", help="Cases whose name contains this, e.g. test_conv.")
 ]
@@ -28,7 +36,9 @@ To = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE.json", 
 
 
 def conformance(
-    backend: BackendName,
+    backend: BackendName = None,
+    target: TargetName = None,
+    file: File = None,
     only: Only = None,
     every: Every = 1,
     jobs: Jobs = None,
@@ -48,10 +58,9 @@ def conformance(
     from edgetool.conformance.cases import names
     from edgetool.conformance.run import run_conformance
     from edgetool.disk import replace_file
-    from edgetool.plugin.manager import load_plugins
 
-    output, plugins = Output(json, quiet), load_plugins()
-    plugins.backend(backend, where="--backend")
+    output = Output(json, quiet)
+    plugins, looked_at, where = _looked_at(backend, target, file)
     cases = [name for name in names() if only is None or only in name][::every]
     if not cases:
         raise ConfigError(
@@ -64,12 +73,13 @@ def conformance(
 
     with services(output, plugins) as shared:
         found = run_conformance(
-            backend,
+            looked_at,
             cases,
             plugins,
             shared.children,
+            where=where,
             jobs=jobs or len(os.sched_getaffinity(0)),
-            logs=shared.cache.root / "logs",
+            cache=shared.cache.root,
             progress=progress,
         )
     if output_path is not None:
@@ -77,9 +87,33 @@ def conformance(
         output.talk(f"wrote {output_path}")
     counts = {str(fate): count for fate, count in found.to_json()["counts"].items()}  # type: ignore[union-attr]
     defects = [asdict(row) for row in found.defects]
-    output.result({"backend": backend, "version": found.version, "counts": counts, "defects": defects}, _text(found))
+    output.result(
+        {"backend": found.backend, "version": found.version, "counts": counts, "defects": defects}, _text(found)
+    )
     if found.defects:
         sys.exit(_FAILED)
+
+
+def _looked_at(backend: str | None, target: str | None, file: Path | None) -> tuple[Plugins, ResolvedTarget, str]:
+    """The plugins, the target, and what named it."""
+    from edgetool.cli.project import open_project
+    from edgetool.config.result import ResolvedTarget
+    from edgetool.plugin.manager import load_plugins
+
+    if (backend is None) == (target is None):
+        raise ConfigError(
+            "which-backend",
+            "name a backend, or a target whose backend it is" if backend is None else "both are named",
+            where="--backend, --target",
+            hint="edgetool conformance --backend onnxruntime, or --target NAME",
+        )
+    if target is not None:
+        project = open_project(file)
+        return project.plugins, project.config.target(target), f"{project.config.path} [targets.{target}]"
+    assert backend is not None
+    plugins = load_plugins()
+    plugins.backend(backend, where="--backend")
+    return plugins, ResolvedTarget(name=backend, backend=backend), "--backend"
 
 
 def _text(found: Conformance) -> str:

@@ -6,16 +6,20 @@ import concurrent.futures
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from edgetool.artifact import JsonValue
-from edgetool.backends.base import Backend
+from edgetool.config.result import ResolvedTarget
+from edgetool.conformance.journal import Journal
 from edgetool.conformance.trial import CaseTask, Fate
+from edgetool.engine.cache import make_key
+from edgetool.engine.fingerprint import code_digest
 from edgetool.engine.isolate import Answer, Child, Children, Limits
+from edgetool.engine.plan import plan_backend
+from edgetool.engine.planned import PlannedBackend
 from edgetool.engine.requests import Plug, request_json
-from edgetool.errors import EdgetoolError, InterruptedByUserError, UnavailableError
-from edgetool.plugin.loading import load_class
+from edgetool.errors import EdgetoolError, InterruptedByUserError
 from edgetool.plugin.manager import Plugins
 
 SECONDS = 60.0
@@ -84,53 +88,72 @@ class Conformance:
 
 
 def run_conformance(
-    name: str,
+    target: ResolvedTarget,
     cases: Sequence[str],
     plugins: Plugins,
     children: Children,
     *,
+    where: str,
     jobs: int,
-    logs: Path,
+    cache: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Conformance:
-    """Take every case through a backend with its default options.
+    """Take every case through a target's backend, with its options and for its device.
+
+    Args:
+        target: its recipe and its budgets have no part in this; nor have its fallbacks.
+        where: what named the target, for errors.
+        cache: root of the cache. What became of a case is kept there, unless it is a defect, for as long as the code
+            and the versions stay the same.
 
     Raises:
-        ConfigError: there is no such backend.
+        ConfigError: there is no such backend, or its options are wrong.
         UnavailableError: it cannot build here.
         InterruptedByUserError: Ctrl-C.
     """
     import onnx
 
-    info = plugins.backend(name, where="--backend")
-    kind = load_class(info, Backend)
-    availability = kind(kind.Options()).probe()
-    if not availability.can_build:
-        raise UnavailableError(
-            "backend-unusable",
-            f"{name} cannot build here: {availability.why_not}",
-            where="--backend",
-            hint=availability.fix,
-        )
+    backend = plan_backend(target, target.backend, plugins, where=where)
+    if backend.failure is not None:
+        raise backend.failure
     plan = _Plan(
         importer=Plug(plugins.importer("onnx", where="conformance").loader, {}),
-        backend=Plug(info.loader, kind.Options().model_dump(mode="json")),
-        can_run=availability.can_run,
-        logs=logs,
+        backend=Plug(backend.loader, dict(backend.options), backend.site),
+        can_run=backend.availability is not None and backend.availability.can_run,
+        logs=cache / "logs",
     )
+    version = (backend.availability and backend.availability.version) or "unknown"
+    journal = Journal(cache / "conformance" / f"{_key(plan, backend, version)}.jsonl")
+    rows = {name: Row(**row) for name, row in journal.read().items() if name in cases}
     workers = _Workers(plan, children)
-    done = 0
-    rows: dict[str, Row] = {}
+    left = [case for case in cases if case not in rows]
     with concurrent.futures.ThreadPoolExecutor(max_workers=jobs) as pool:
         try:
-            for row in pool.map(workers.run, cases):
+            for row in pool.map(workers.run, left):
                 rows[row.name] = row
-                done += 1
-                progress(done, len(cases))
+                if row.fate not in DEFECTS:
+                    journal.add(row.to_json())
+                progress(len(rows), len(cases))
         finally:
             workers.close()
     ordered = tuple(rows[case] for case in sorted(rows))
-    return Conformance(name, availability.version or "unknown", str(onnx.__version__), ordered)
+    return Conformance(backend.name, version, str(onnx.__version__), ordered)
+
+
+def _key(plan: _Plan, backend: PlannedBackend, version: str) -> str:
+    """What decides a fate, besides the case."""
+    import onnx
+
+    parts = {
+        "onnx": str(onnx.__version__),
+        "importer": asdict(plan.importer),
+        "backend": {"use": backend.name, "options": dict(backend.options), "tools": dict(backend.tools)},
+        "version": version,
+        "facts": dict(backend.site.facts),
+        "device": dict(backend.availability.device) if backend.availability else {},
+        "code": [code_digest(loader) for loader in ("edgetool", plan.importer.loader, backend.loader)],
+    }
+    return make_key("conformance", parts).digest[:32]
 
 
 @dataclass(frozen=True, slots=True)

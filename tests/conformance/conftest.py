@@ -1,0 +1,71 @@
+"""Backends that break one promise each, installed as a plugin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+PLUGIN = '''
+import os
+import time
+from dataclasses import replace
+
+from edgetool.backends import BackendInfo, Runner
+from edgetool.plugin import hookimpl
+from edgetool.testing import Interpreter
+
+
+class _Changed(Runner):
+    """Runs what it wraps, and changes what comes out."""
+
+    def __init__(self, inner, change):
+        self.inner, self.change, self.signature = inner, change, inner.signature
+
+    def infer(self, feeds):
+        return {name: self.change(value) for name, value in self.inner.infer(feeds).items()}
+
+    def close(self):
+        self.inner.close()
+
+
+class Lies(Interpreter):
+    def open(self, engine, context):
+        return _Changed(super().open(engine, context), lambda value: value + value.dtype.type(1))
+
+    def build(self, model, directory, context):
+        return replace(super().build(model, directory, context), backend="lies")
+
+
+class Dies(Interpreter):
+    def build(self, model, directory, context):
+        os.abort()
+
+
+class Hangs(Interpreter):
+    def build(self, model, directory, context):
+        time.sleep(600)
+
+
+class Fails(Interpreter):
+    def build(self, model, directory, context):
+        raise KeyError("nobody thought of this")
+
+
+@hookimpl
+def edgetool_backends():
+    return [BackendInfo(kind.__name__.lower(), "for tests", f"ill_plugin:{kind.__name__}")
+            for kind in (Lies, Dies, Hangs, Fails)]
+'''
+
+
+@pytest.fixture
+def ill(tmp_path: Path) -> dict[str, str]:
+    """An environment in which they are installed, with a cache of its own."""
+    folder = tmp_path / "site"
+    info = folder / "ill_plugin-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / "ill_plugin.py").write_text(PLUGIN)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ill-plugin\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[edgetool]\nill = ill_plugin\n")
+    return {"PYTHONPATH": str(folder), "EDGETOOL_CACHE": str(tmp_path / "cache")}
