@@ -25,6 +25,7 @@ TOPICS = (
     "archive",
     "package",
     "verify",
+    "validation",
     "compression",
     "memory",
 )
