@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edgetool.bundle.read import read_bundle
-from edgetool.cli.emulated import emulation_error, emulation_of, with_emulation
+from edgetool.cli.emulated import emulated, emulation_error, wish_of
 from edgetool.cli.output import Output
 from edgetool.host import instruction_sets, read_host
 from edgetool.report.collect import report_of
@@ -77,8 +77,8 @@ def test_bfloat16_does_not_travel(differences: Path, run_cli: Run, require_tool:
 @pytest.mark.slow
 def test_what_takes_too_long_is_unverified(bright: Path) -> None:
     bundle = bright / "bright-1.0.0-ov-7.edgebundle"
-    emulation = emulation_of(True, None)
-    report = with_emulation(report_of(read_bundle(bundle)), bundle, emulation, Output(quiet=True), seconds=0.05)
+    wish = wish_of(True, None)
+    report = emulated(report_of(read_bundle(bundle)), bundle, wish, Output(quiet=True), seconds=0.05)
     found = {check.id: check.outcome for check in report.checks}
     assert found["isa/sse4"] == "unverified"
     error = emulation_error(report)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -53,6 +53,17 @@ def write_golden(
         made_by: `reference` where the engine itself cannot run.
         min_cosine: what a device should reach.
     """
+    write_cases(directory, [GoldenCase(feeds, outputs)], made_by=made_by, min_cosine=min_cosine)
+
+
+def write_cases(
+    directory: Path,
+    cases: Sequence[GoldenCase],
+    *,
+    made_by: Literal["engine", "reference"] = "engine",
+    min_cosine: float = MIN_COSINE,
+) -> None:
+    """As `write_golden`, for any number of feeds. Raises OSError."""
     index = {
         "schema_version": SCHEMA_VERSION,
         "made_by": made_by,
@@ -60,9 +71,10 @@ def write_golden(
         "min_cosine": min_cosine,
         "cases": [
             {
-                "inputs": _write_tensors(directory, "case0-input", feeds),
-                "outputs": _write_tensors(directory, "case0-output", outputs),
+                "inputs": _write_tensors(directory, f"case{number}-input", case.inputs),
+                "outputs": _write_tensors(directory, f"case{number}-output", case.outputs),
             }
+            for number, case in enumerate(cases)
         ],
     }
     (directory / INDEX).write_text(json.dumps(index, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

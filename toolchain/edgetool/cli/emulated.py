@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,41 +14,58 @@ from edgetool.cli.output import Output
 from edgetool.errors import BudgetError, EdgetoolError, UnprovenError
 
 if TYPE_CHECKING:
-    from edgetool.bundle.read import Bundle
-    from edgetool.emulate.cells import Emulation
-    from edgetool.emulate.judge import Cell
-    from edgetool.engine.desk import EngineFile
-    from edgetool.plugin.manager import Plugins
+    from edgetool.bundle.manifest import Manifest
+    from edgetool.emulate.cells import Wish
+    from edgetool.emulate.feeds import Samples
+    from edgetool.engine.planned import BuildPlan
+    from edgetool.engine.services import Services
     from edgetool.report.document import Check, Report
 
 IsaSweep = Annotated[bool, flag("--isa-sweep", help="Also without the processor's newer instruction sets, one by one.")]
 Emulate = Annotated[
     list[str] | None,
     typer.Option(
-        "--emulate", metavar="CPU", help="Also on this processor, emulated: denverton, cortex-a53; a,b for more."
+        "--emulate",
+        metavar="[TARGET=]CPU",
+        help="Also on this processor, emulated: denverton, cortex-a53; a,b for more; repeatable.",
     ),
 ]
 SECONDS = 120.0
 """What one processor may take."""
 
 _PREFIXES = ("emulation/", "isa/")
+_PATIENCE = 900.0
+"""What a step may take before its process is taken for stuck: each keeps its own time, and is long done by then."""
 
 
-def emulation_of(sweep: bool, names: Sequence[str] | None) -> Emulation:
+def wish_of(sweep: bool, texts: Sequence[str] | None) -> Wish:
     """What the options ask for. Raises ConfigError."""
-    from edgetool.emulate.cells import Emulation
-    from edgetool.emulate.processors import named
+    from edgetool.emulate import cells
 
-    return Emulation(sweep, named(names or ()))
+    return cells.wish_of(texts or (), sweep=sweep)
 
 
 def with_emulation(
-    report: Report, path: Path, emulation: Emulation | None, output: Output, *, seconds: float = SECONDS
+    report: Report, path: Path, wish: Wish, shared: Services, *, plan: BuildPlan | None = None, seconds: float = SECONDS
 ) -> Report:
-    """The report of a bundle with one check more for each processor, which may take so many seconds."""
-    if not emulation:
+    """The report of a bundle with one check more for each processor.
+
+    Args:
+        plan: of the build that made it: says where evaluation samples are, and without it golden inputs are all.
+        seconds: what each processor may take.
+    """
+    if not wish.of(report.target):
         return report
-    return replace(report, checks=(*report.checks, *_checks(path, emulation, output, seconds)))
+    return replace(report, checks=(*report.checks, *_checks(report.target, path, wish, shared, plan, seconds)))
+
+
+def emulated(report: Report, path: Path, wish: Wish, output: Output, *, seconds: float = SECONDS) -> Report:
+    """As `with_emulation`, for a bundle whose project is not here."""
+    from edgetool.cli.project import services
+    from edgetool.plugin.manager import load_plugins
+
+    with services(output, load_plugins()) as shared:
+        return with_emulation(report, path, wish, shared, seconds=seconds)
 
 
 def carried_over(report: Report, before: Report) -> Report:
@@ -81,61 +97,48 @@ def text_of(report: Report) -> str:
     return "\n".join([table(rows), *fixes])
 
 
-def _checks(path: Path, emulation: Emulation, output: Output, seconds: float) -> list[Check]:
+def _checks(
+    target: str, path: Path, wish: Wish, shared: Services, plan: BuildPlan | None, seconds: float
+) -> list[Check]:
     from edgetool.cli.bundled import open_runnable
     from edgetool.emulate.cells import none_shown, planned, subject_of, this_machine
     from edgetool.emulate.judge import not_shown
+    from edgetool.emulate.run import run_cells
+    from edgetool.emulate.steps import Bundled
     from edgetool.emulate.ways import NotShown
     from edgetool.engine.bundled import bundled_engine
+    from edgetool.engine.isolate import Limits
+    from edgetool.engine.stepper import Stepper
 
+    emulation = wish.of(target)
     try:
         bundle, plugins = open_runnable(path)
         engine = bundled_engine(bundle, plugins, threads=1)
     except EdgetoolError as error:
         why = NotShown(error.message, error.hint)
         return [not_shown(cell, why) for cell in none_shown(emulation, why)]
-    checks = []
-    for cell in planned(emulation, subject_of(engine), this_machine()):
-        output.talk(f"{path.name}: {cell.title} ...")
-        checks.append(_check(cell, bundle, engine, plugins, seconds))
-    return checks
+    samples = _samples(plan, bundle.manifest) if plan is not None else None
+    bundled = Bundled(engine, (path / "io").absolute(), str(bundle.manifest.runtime.version), samples)
+    with Stepper(
+        target=path.name.removesuffix(".edgebundle"),
+        cache=shared.cache,
+        children=shared.children,
+        listener=shared.listener,
+        limits=Limits(_PATIENCE),
+        python=None,
+        root=plan.config.root if plan is not None else Path.cwd(),
+    ) as stepper:
+        return list(
+            run_cells(planned(emulation, subject_of(engine), this_machine()), bundled, stepper, seconds=seconds)
+        )
 
 
-def _check(cell: Cell, bundle: Bundle, engine: EngineFile, plugins: Plugins, seconds: float) -> Check:
-    from edgetool.emulate.arm import run_cross
-    from edgetool.emulate.interpreter import write_interpreter
-    from edgetool.emulate.judge import not_shown, stopped
-    from edgetool.emulate.ways import CrossTested, NotShown
+def _samples(plan: BuildPlan, manifest: Manifest) -> Samples | None:
+    from edgetool.emulate.feeds import Samples
+    from edgetool.engine.pipeline import data_request
 
-    if isinstance(cell.way, NotShown):
-        return not_shown(cell, cell.way)
-    with tempfile.TemporaryDirectory(prefix="edgetool-emulate-") as name:
-        folder = Path(name)
-        if isinstance(cell.way, CrossTested):
-            return run_cross(cell, cell.way, bundle, engine, folder, seconds=seconds)
-        try:
-            return _compared(cell, write_interpreter(folder, cell.way), bundle, engine, plugins, seconds)
-        except EdgetoolError as error:
-            return stopped(cell, error, precision=bundle.manifest.precision)
-
-
-def _compared(cell: Cell, python: Path, bundle: Bundle, engine: EngineFile, plugins: Plugins, seconds: float) -> Check:
-    import pydantic
-
-    from edgetool.bundle.golden import read_min_cosine
-    from edgetool.cli.bundled import run_task
-    from edgetool.emulate.judge import judged
-    from edgetool.engine.trial import SelfTestTask
-    from edgetool.validate.difference import Difference
-
-    golden = bundle.path / "io"
-    result = run_task(
-        "self-test",
-        lambda log: SelfTestTask(engine, golden, log(cell.processor.name), seconds, python=str(python)),
-        plugins,
-        Output(quiet=True),
-        name=bundle.manifest.target.name,
-        seconds=seconds,
-    )
-    rows = pydantic.TypeAdapter(list[Difference]).validate_python(result["differences"])
-    return judged(cell, rows, read_min_cosine(golden), precision=bundle.manifest.precision)
+    request = data_request(plan, "evaluation")
+    if request is None:
+        return None
+    fixed = {name: value for row in manifest.passes for name, value in (row.facts.get("fixed_inputs") or {}).items()}
+    return Samples(request, fixed)

@@ -21,7 +21,7 @@ from edgetool.report.document import Report, Summary
 
 if TYPE_CHECKING:
     from edgetool.cli.project import Project
-    from edgetool.emulate.cells import Emulation
+    from edgetool.emulate.cells import Wish
     from edgetool.engine.planned import BuildPlan
     from edgetool.engine.services import Services
 
@@ -49,7 +49,7 @@ class Question:
     jobs: int
     keep: Path | None
     options: BuildOptions
-    emulation: Emulation | None = None
+    emulation: Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +93,13 @@ def run_matrix(question: Question, output: Output, *, baseline: Baseline | None,
             where=", ".join(str(project.config.path) for project in projects),
             hint="edgetool targets list",
         )
+    question.emulation.require_targets([cell.target for cell in cells])
     with services(output, projects[0].plugins) as shared, _folder(question.keep) as folder:
         options = replace(question.options, output=folder)
         reports = _built(cells, shared, options, jobs=question.jobs)
         reports = [
-            with_emulation(row, folder / row.bundle, question.emulation, output) if row.bundle else row
-            for row in reports
+            with_emulation(row, folder / row.bundle, question.emulation, shared, plan=cell.plan) if row.bundle else row
+            for cell, row in zip(cells, reports, strict=True)
         ]
         summary = Summary(tuple(reports))
         if baseline is not None:

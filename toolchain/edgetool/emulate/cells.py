@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from edgetool.emulate.judge import Cell
-from edgetool.emulate.processors import Processor, levels
+from edgetool.emulate.processors import Processor, levels, named
 from edgetool.emulate.ways import Machine, NotShown, Subject, way_to
 from edgetool.engine.desk import EngineFile
+from edgetool.errors import ConfigError
 from edgetool.host import instruction_sets
 
 
 @dataclass(frozen=True, slots=True)
 class Emulation:
-    """What somebody asked for.
+    """What one engine is tried on.
 
     Attributes:
         sweep: every level of instruction sets.
@@ -26,6 +28,47 @@ class Emulation:
 
     def __bool__(self) -> bool:
         return self.sweep or bool(self.processors)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody asked for.
+
+    Attributes:
+        sweep: every engine on every level of instruction sets.
+        rows: processors, each for the target of that name; for all of them if None.
+    """
+
+    sweep: bool
+    rows: tuple[tuple[str | None, Processor], ...]
+
+    def __bool__(self) -> bool:
+        return self.sweep or bool(self.rows)
+
+    def of(self, target: str) -> Emulation:
+        """What of it is meant for a target; each processor once."""
+        meant = [processor for name, processor in self.rows if name in (None, target)]
+        return Emulation(self.sweep, tuple(dict.fromkeys(meant)))
+
+    def require_targets(self, known: Collection[str]) -> None:
+        """Raise ConfigError for a target that there is none of."""
+        for name, _ in self.rows:
+            if name is not None and name not in known:
+                raise ConfigError(
+                    "unknown-target",
+                    f"there is no target {name!r}",
+                    where="--emulate",
+                    hint=f"validated are {', '.join(dict.fromkeys(known))}",
+                )
+
+
+def wish_of(texts: Sequence[str], *, sweep: bool) -> Wish:
+    """Of `CPU`, `CPU,CPU` and `TARGET=CPU,CPU`. Raises ConfigError: `unknown-processor`."""
+    rows: list[tuple[str | None, Processor]] = []
+    for text in texts:
+        target, equals, names = text.rpartition("=")
+        rows += [(target.strip() if equals else None, processor) for processor in named([names])]
+    return Wish(sweep, tuple(rows))
 
 
 def planned(emulation: Emulation, subject: Subject, machine: Machine) -> tuple[Cell, ...]:

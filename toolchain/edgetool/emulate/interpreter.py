@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgetool.emulate.ways import Emulated, Masked
 
-_LEASHED = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
+LEASHED = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
 """Asks the kernel to kill the process with its parent (PR_SET_PDEATHSIG, SIGKILL), before the emulator takes it over.
 
 What runs inside asks for the same, but much later: an emulator takes seconds to get there.
@@ -20,7 +20,7 @@ def write_interpreter(folder: Path, way: Masked | Emulated) -> Path:
     if isinstance(way, Masked):
         lines = [f"export {way.variable}={shlex.quote(way.value)}", _exec(sys.executable)]
     else:
-        lines = [_exec(sys.executable, "-I", "-S", "-c", _LEASHED, way.program, "-cpu", way.cpu, sys.executable)]
+        lines = [_exec(sys.executable, "-I", "-S", "-c", LEASHED, way.program, "-cpu", way.cpu, sys.executable)]
     path = folder / "python"
     path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
     path.chmod(0o755)

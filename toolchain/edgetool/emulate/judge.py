@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgetool.emulate.agreement import Agreement, Feeding, Ran
 from edgetool.emulate.processors import Processor
 from edgetool.emulate.ways import CrossTested, Emulated, Masked, NotShown, Way
 from edgetool.errors import BudgetError, DeviceError, EdgetoolError, ModelError
 from edgetool.report.document import Check
-from edgetool.validate.difference import Difference
-from edgetool.validate.tolerance import golden_agrees
 
 _INT8 = frozenset({"int8", "uint8"})
 
@@ -29,8 +28,12 @@ class Cell:
     sweep: bool
 
     @property
+    def name(self) -> str:
+        return str(self.processor.level) if self.sweep else self.processor.name
+
+    @property
     def id(self) -> str:
-        return f"isa/{self.processor.level}" if self.sweep else f"emulation/{self.processor.name}"
+        return f"isa/{self.name}" if self.sweep else f"emulation/{self.name}"
 
     @property
     def title(self) -> str:
@@ -55,19 +58,56 @@ def not_shown(cell: Cell, way: NotShown) -> Check:
     return Check(cell.id, cell.title, "not-run", way.why, way.fix)
 
 
-def judged(cell: Cell, differences: Sequence[Difference], min_cosine: float, *, precision: str) -> Check:
-    """Held to the rule of the self-test."""
-    bad = [row for row in differences if not golden_agrees(row, min_cosine)]
-    shown = "; ".join(map(str, bad or differences[:3]))
+def judged(cell: Cell, ran: Ran, feeding: Feeding, *, precision: str) -> Check:
+    """What came through in time; every row was held to the rule of the self-test already."""
+    figures = _figures(ran, feeding)
+    bad = [row for row in ran.rows if not row.agrees]
     if not bad:
-        return Check(cell.id, cell.title, "passed", f"the golden outputs agree ({shown}); {cell.how}")
-    message = f"the golden outputs do not agree ({shown}, asked for is {min_cosine:g}); {cell.how}"
-    return Check(cell.id, cell.title, "failed", message, _cure(cell, precision))
+        message = f"{_all(ran, feeding)} agree ({_worst(ran.rows)}); {cell.how}"
+        return Check(cell.id, cell.title, "passed", message, figures=figures)
+    golden = [row for row in bad if row.case < feeding.golden]
+    which = "the golden outputs"
+    if not golden:
+        which += f" agree, those of {len({row.case for row in bad})} of {ran.done - feeding.golden} evaluation samples"
+    message = f"{which} do not agree ({_worst(golden or bad)}, asked for is {feeding.min_cosine:g}); {cell.how}"
+    return Check(cell.id, cell.title, "failed", message, _cure(cell, precision), figures=figures)
+
+
+def _all(ran: Ran, feeding: Feeding) -> str:
+    if not feeding.samples:
+        return "the golden outputs"
+    done = ran.done - feeding.golden
+    if done == feeding.samples:
+        return f"the golden outputs and those of {done} evaluation samples"
+    return f"the golden outputs and those of {done} of {feeding.samples} evaluation samples, all that time allowed,"
+
+
+def _worst(rows: Sequence[Agreement]) -> str:
+    """Of each output, the first three of them."""
+    worst: dict[str, Agreement] = {}
+    for row in rows:
+        if row.output not in worst or (row.agrees, -row.error) < (worst[row.output].agrees, -worst[row.output].error):
+            worst[row.output] = row
+    return "; ".join(map(str, list(worst.values())[:3]))
+
+
+def _figures(ran: Ran, feeding: Feeding) -> dict[str, float]:
+    cosines = [row.cosine for row in ran.rows if row.cosine is not None]
+    errors = [row.max_abs for row in ran.rows if row.max_abs is not None]
+    return {
+        "golden": feeding.golden,
+        "samples": ran.done - feeding.golden,
+        "seconds": ran.seconds,
+        **({"cosine": min(cosines)} if cosines else {}),
+        **({"max_abs": max(errors)} if errors else {}),
+    }
 
 
 def stopped(cell: Cell, error: EdgetoolError, *, precision: str) -> Check:
     """The engine gave nothing to compare: what refuses to run there fails, what did not end proves nothing."""
     reason = error.message.splitlines()[0]
+    if error.code == "cross-compiler-failed":
+        return Check(cell.id, cell.title, "not-run", reason, error.hint)
     illegal = error.code == "step-crashed" and "SIGILL" in error.message
     if not illegal and not isinstance(error, DeviceError | ModelError | BudgetError):
         fix = "run edgetool validate BUNDLE on such a machine"

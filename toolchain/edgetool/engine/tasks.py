@@ -16,6 +16,9 @@ from edgetool.backends.base import Backend
 from edgetool.blame.task import BlameTask, run_blame
 from edgetool.conformance.trial import CaseTask, run_case
 from edgetool.context import BuildContext, ImportContext, PassContext
+from edgetool.emulate.cross import CrossTask, run_cross
+from edgetool.emulate.feeds import FeedsTask, run_feeds
+from edgetool.emulate.trial import EmulateTask, run_emulated
 from edgetool.engine.desk import Handler, Result, Talk, handler
 from edgetool.engine.reference import open_reference
 from edgetool.engine.requests import DataRequest, ModelFile, Plug
@@ -283,6 +286,9 @@ TASKS: Mapping[str, Handler] = {
     "measure": handler(MeasureTask, run_measure),
     "self-test": handler(SelfTestTask, run_self_test),
     "bench": handler(BenchTask, run_bench),
+    "emulation-feeds": handler(FeedsTask, run_feeds),
+    "emulate": handler(EmulateTask, run_emulated),
+    "cross-test": handler(CrossTask, run_cross),
     "seams": handler(SeamsTask, run_seams),
     "blame": handler(BlameTask, run_blame),
     "conformance": handler(CaseTask, run_case),

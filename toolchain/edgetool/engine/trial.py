@@ -248,14 +248,12 @@ class SelfTestTask:
 
     Attributes:
         seconds: limit for one request to the engine.
-        python: the interpreter of the engine's process; this one's if None.
     """
 
     engine: EngineFile
     golden: Path
     log: Path
     seconds: float
-    python: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +275,7 @@ def run_self_test(task: SelfTestTask, talk: Talk) -> Result:
     from edgetool.validate.latency import timing
 
     rows = []
-    with open_engine(task.engine, task.log, task.seconds, python=task.python) as engine:
+    with open_engine(task.engine, task.log, task.seconds) as engine:
         for case in read_golden(task.golden):
             outputs = engine.infer(case.inputs)
             for name, wanted in case.outputs.items():

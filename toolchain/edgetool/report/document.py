@@ -31,6 +31,8 @@ class Check:
         message: what was found, one sentence.
         fix: what would cure it, or prove it.
         nodes: of the graph, that are to blame.
+        figures: numbers behind the message, for programs: of an emulated processor `golden` and `samples` (feeds),
+            `cosine` (the smallest), `max_abs` (the largest error) and `seconds` (what it took here).
     """
 
     id: str
@@ -39,6 +41,7 @@ class Check:
     message: str
     fix: str | None = None
     nodes: tuple[str, ...] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, JsonValue]:
         return {
@@ -48,6 +51,7 @@ class Check:
             "message": self.message,
             "fix": self.fix,
             "nodes": list(self.nodes),
+            "figures": dict(self.figures),
         }
 
 

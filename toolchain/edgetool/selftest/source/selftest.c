@@ -252,6 +252,7 @@ int main(int count, char **arguments)
     struct failure failure = {"there is not enough memory"};
     struct options options = {0};
     struct bundle bundle;
+    (void)setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* whoever ends it after a while sees how far it came */
     if (!parse_options(count, arguments, &options, &failure)) {
         (void)fprintf(stderr, "edgetool-selftest: %s\n\n%s", failure.text, HELP);
         return USAGE;
