@@ -53,7 +53,7 @@ def _run(options: argparse.Namespace, folder: Path) -> int:
     try:
         history = run_campaign(plan, folder=folder, seeds=seeds, jobs=options.jobs, bounds=bounds)
     except KeyboardInterrupt:
-        history = read_history(folder, indices)
+        history = read_history(folder)
     summary = summarise(history, seed=options.seed)
     _print(summary)
     if options.summary:

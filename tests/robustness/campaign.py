@@ -58,8 +58,8 @@ class Plan:
     """Which mutants a run tries.
 
     Attributes:
-        indices: the summary is about these.
-        kinds: those whose turn it is; the others are left as they are.
+        indices: each is one mutant, of the kind whose turn it is.
+        kinds: the others miss their turns.
         again: also mutants that were sound before, because the code is another one now.
     """
 
@@ -70,11 +70,12 @@ class Plan:
 
 
 def run_campaign(plan: Plan, *, folder: Path, seeds: Seeds, jobs: int, bounds: Bounds) -> History:
-    """Try the mutants that `folder` knows nothing good of yet, and return what it knows of all in the plan."""
+    """Try the mutants that `folder` knows nothing good of yet, and return what it knows in the end."""
     import_everything()
     begun = time.time_ns()
-    done = frozenset() if plan.again else read_history(folder, plan.indices).sound
-    left = [index for index in plan.indices if index not in done and kind_of(index) in plan.kinds]
+    done = frozenset() if plan.again else read_history(folder).sound
+    turns = [(kind_of(index), index) for index in plan.indices]
+    left = [index for kind, index in turns if kind in plan.kinds and (kind, index) not in done]
 
     def prepare() -> Try:
         name = f"{begun}-{os.getpid()}"
@@ -92,7 +93,7 @@ def run_campaign(plan: Plan, *, folder: Path, seeds: Seeds, jobs: int, bounds: B
     finally:
         for ground in folder.glob("ground-*"):
             shutil.rmtree(ground, ignore_errors=True)
-    return read_history(folder, plan.indices)
+    return read_history(folder)
 
 
 def _surely(index: int, *, plan: Plan, seeds: Seeds, ground: Ground, bounds: Bounds) -> Row:
@@ -115,20 +116,25 @@ def _write(path: Path, row: Row) -> None:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Rows of this run and earlier ones, with those in `rows` the last word on each mutant, and earlier defects."""
+    """What all runs in a folder found out.
+
+    Attributes:
+        rows: the last word on each mutant.
+        fixed: the defects of those that are sound now.
+    """
 
     rows: tuple[Row, ...]
     fixed: tuple[Row, ...]
 
     @property
-    def sound(self) -> frozenset[int]:
-        return frozenset(row.index for row in self.rows if not row.defect)
+    def sound(self) -> frozenset[tuple[str, int]]:
+        return frozenset((row.kind, row.index) for row in self.rows if not row.defect)
 
 
-def read_history(folder: Path, indices: range) -> History:
-    """What was found out so far; a line that was cut short does not count."""
-    rows: dict[int, Row] = {}
-    defects: dict[int, Row] = {}
+def read_history(folder: Path) -> History:
+    """Rows in the order in which they were written; a line that was cut short does not count."""
+    rows: dict[tuple[str, int], Row] = {}
+    defects: dict[tuple[str, int], Row] = {}
     for path in sorted(folder.glob("rows-*.jsonl")):
         for line in path.read_text().splitlines():
             try:
@@ -136,9 +142,8 @@ def read_history(folder: Path, indices: range) -> History:
             except ValueError:
                 continue
             row = Row(**{**data, "output": tuple(data["output"])})
-            if row.index in indices:
-                rows[row.index] = row
-                if row.defect:
-                    defects[row.index] = row
-    fixed = tuple(defects[index] for index in sorted(defects) if not rows[index].defect)
-    return History(tuple(rows[index] for index in sorted(rows)), fixed)
+            rows[row.kind, row.index] = row
+            if row.defect:
+                defects[row.kind, row.index] = row
+    fixed = tuple(defects[mutant] for mutant in sorted(defects) if not rows[mutant].defect)
+    return History(tuple(rows[mutant] for mutant in sorted(rows)), fixed)

@@ -8,6 +8,7 @@ from random import Random
 from typing import TypeAlias
 
 from tests.robustness.archives import mutated_archive
+from tests.robustness.backends import model_for_backends
 from tests.robustness.bundles import mutated_bundle, mutated_signature, resealed_bundle
 from tests.robustness.documents import mutated_baseline
 from tests.robustness.models import broken_bytes, changed_structure, hostile_external_data
@@ -21,6 +22,7 @@ KINDS: Mapping[str, Kind] = {
     "model-bytes": broken_bytes,
     "model-structure": changed_structure,
     "model-external-data": hostile_external_data,
+    "model-backends": model_for_backends,
     "targets": mutated_targets,
     "bundle": mutated_bundle,
     "resealed-bundle": resealed_bundle,
@@ -32,6 +34,7 @@ _SHARES = {
     "model-bytes": 4,
     "model-structure": 7,
     "model-external-data": 2,
+    "model-backends": 2,
     "targets": 4,
     "bundle": 1,
     "resealed-bundle": 3,

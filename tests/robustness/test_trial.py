@@ -82,3 +82,20 @@ def test_memory_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     bounds = Bounds(resident=256 << 20)
     ended = ground.run([], bounds, started=False)
     assert "MiB of memory" in str(judge(ended, bounds, outside=ground.changed()).defect)
+
+
+@pytest.mark.parametrize("started", [False, True], ids=["fork", "program"])
+def test_commands_have_the_environment_of_users(started: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`PATH` leads to compilers and packagers; what belongs to the user himself stays out of reach."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/elsewhere")
+    ground = Ground(tmp_path / "ground")
+    assert ground.environment()["PATH"] == os.environ["PATH"]
+    (ground.work / "sitecustomize.py").write_text("import os\nprint(sorted(os.environ.items()))\n")
+    if started:
+        monkeypatch.setenv("PYTHONPATH", str(ground.work))
+    else:
+        monkeypatch.setattr("edgetool.cli.entry.main", lambda _: print(sorted(os.environ.items())))
+    said = ground.run(["--version"], Bounds(), started=started).output
+    assert f"('PATH', '{os.environ['PATH']}')" in said
+    assert f"('HOME', '{ground.folder / 'home'}')" in said
+    assert "XDG_CONFIG_HOME" not in said

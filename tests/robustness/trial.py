@@ -28,7 +28,10 @@ _BLAMED = re.compile(r"(?P<code>plugin-failed|plugin-broke-promise)\W.*?(?P<plac
 """Codes that say that a plugin is broken: ours are not, so the file was not looked at well enough."""
 _ERROR = re.compile(r"error\[(?P<plain>[a-z0-9-]+)\]|\"code\": ?\"(?P<json>[a-z0-9-]+)\"")
 _SHOWN = 12
-_PACKAGES = ("edgetool", "edgetool_onnx", "edgetool_onnxruntime", "edgetool_passes", "edgetool_firmware")
+_PACKAGES = (
+    "edgetool", "edgetool_onnx", "edgetool_onnxruntime", "edgetool_passes", "edgetool_firmware",
+    "edgetool_c", "edgetool_openvino", "edgetool_tensorrt",
+)  # fmt: skip
 _LIBRARIES = ("numpy", "onnx_ir.passes.common", "onnxscript.optimizer", "edgetool_tensorrt.plan_description")
 
 
@@ -145,8 +148,9 @@ class Ground:
     def _fork(self, command: Sequence[str], bounds: Bounds) -> int:
         def work() -> int:
             self._redirect()
+            environment = self.environment()
             os.environ.clear()
-            os.environ.update(self.environment())
+            os.environ.update(environment)
             os.chdir(self.work)
             _limit(bounds)
             return _main(list(command))
