@@ -88,7 +88,7 @@ def _plan(bundle: Path, folder: Path) -> dict[str, Any]:
     manifest = read_bundle(bundle).manifest
     imported = next(row for row in Cache(folder / "cache").entries() if row.step == "import")
     (reference,) = imported.directory.rglob("*.onnx")
-    engine = bundle / "model" / manifest.entry
+    engine = bundle / manifest.entry
     data = open_dataset("data:evaluation", root=_EXAMPLE, signature=manifest.signature)
     samples = np.stack([feeds["image"] for feeds in data])
     np.save(folder / "samples.npy", samples)
