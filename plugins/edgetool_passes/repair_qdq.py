@@ -39,12 +39,12 @@ class RepairQdq(Pass[RepairQdqOptions]):
     """Symmetric int8 from int32 biases, unsigned integers and zero points other than zero.
 
     Biases and single numbers become the floats that they stand for. Integers around 128 are shifted and mean the same;
-    other ranges get a symmetric scale that covers them, with steps up to twice as wide. A model without such things is
-    left as it is.
+    other ranges get a symmetric scale that covers them, with steps up to twice as wide. What has a scale for each
+    channel keeps one for each. A model without such things is left as it is.
     """
 
     Options = RepairQdqOptions
-    revision = 1
+    revision = 2
 
     def check(self, model: Model) -> tuple[Problem, ...]:
         """Refuse what cannot be repaired: the repair is tried, and what is left is named."""

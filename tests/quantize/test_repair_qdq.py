@@ -208,6 +208,37 @@ def test_what_becomes_of_values_below_the_old_range(
     assert values.min() == pytest.approx(low, abs=step)
 
 
+@pytest.mark.parametrize(
+    ("zero", "low", "nodes"),
+    [
+        (np.array([128, 128, 128, 128], np.uint8), -128, 2),  # shifted: the grids stay, and with them their ends
+        (np.array([3, 90, 200, 1], np.uint8), None, 2),
+        (np.array([-120, 7, 100, 0], np.int8), None, 2),
+        (np.array([0, 0, 0, 0], np.uint8), 0, 3),  # the ranges were a Relu
+        (np.array([-128, -128, -128, -128], np.int8), 0, 3),
+    ],
+    ids=["around-128", "unsigned", "signed", "unsigned-relu", "signed-relu"],
+)
+def test_grids_of_channels(tmp_path: Path, apply_pass: ApplyPass, zero: Array, low: float | None, nodes: int) -> None:
+    stored = {"scale": np.array([0.25, 0.5, 0.125, 1], np.float32), "zero": zero}
+    pair = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"], "quantize", axis=1),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"], "dequantize", axis=1),
+    ]
+    model = save_model(tmp_path / "channels.onnx", pair, stored, {"x": ("n", 4)}, {"y": ("n", 4)})
+    assert RepairQdq(RepairQdq.Options()).check(model) == ()
+    repaired = apply_pass(RepairQdq, model)
+    assert forms(repaired.proto) == {"int8": 2} and len(repaired.proto.graph.node) == nodes
+    limits = np.iinfo(zero.dtype)
+    ends = [(limit - zero.astype(np.float32)) * stored["scale"] for limit in (limits.min, limits.max)]
+    feed = [{"x": np.linspace(*ends, 64, dtype=np.float32)}]
+    step = (ends[1] - ends[0]) / 255  # the new one is at most twice as wide
+    before, after = (run(path, feed) for path in (model.path, repaired.result.model.path))
+    assert (np.abs(before - after) <= 1.51 * step).all()
+    below = run(repaired.result.model.path, [{"x": np.full((1, 4), -1e6, np.float32)}])
+    assert low is None or (below == low * stored["scale"]).all()
+
+
 def test_an_old_opset_and_float16_scales(tmp_path: Path, apply_pass: ApplyPass) -> None:
     assert (
         apply_pass(RepairQdq, activation(tmp_path, zero_point=np.uint8(7), opset=11)).proto.opset_import[0].version
@@ -274,7 +305,7 @@ def test_a_weight_of_two_readers_is_stored_once(tmp_path: Path, apply_pass: Appl
         ({"outputs": ("y", "q")}, "an input or output of the model", "quantize"),
         ({"reader": "Reshape"}, "read by Reshape, not by DequantizeLinear", "quantize"),
         ({"other_zero": np.array(4, np.uint8)}, "another scale or zero point", "dequantize"),
-        ({"zero": np.full(4, 3, np.uint8), "scale": np.full(4, 0.5, np.float32)}, "for each channel", "quantize"),
+        ({"zero": np.array([3, 0, 3, 3], np.uint8), "scale": np.full(4, 0.5, np.float32)}, "each channel", "quantize"),
         ({"computed": True}, "computed while the model runs", "quantize"),
     ],
     ids=["16-bit", "output", "reader", "mismatch", "per-channel", "computed"],

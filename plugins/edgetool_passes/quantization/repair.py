@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal
 
 from edgetool_passes.quantization.repair_activations import center_activations
+from edgetool_passes.quantization.repair_channels import center_channels
 from edgetool_passes.quantization.repair_constants import center_weights, fold_floats, store_quantized
 from edgetool_passes.quantization.repair_spelling import spell_out
 
@@ -29,7 +30,7 @@ class Repairs:
         weights_exact: integers that were shifted and mean the same.
         weights_rounded: integers that were rounded anew, to wider steps.
         activations_exact: zero points that were shifted and mean the same.
-        activations_widened: tensor -> how many times wider its steps are.
+        activations_widened: tensor -> how many times wider its steps are; the widest of its channels.
         rectified: tensors that are now clipped by a node, where the range of the integers did it before.
         adopted: names of Q/DQ nodes of another domain that are ONNX's own now.
     """
@@ -59,13 +60,14 @@ def repair(graph: onnx.GraphProto, *, saturation: Saturation) -> Repairs:
     floats = fold_floats(graph)
     weights = center_weights(graph)
     activations = center_activations(graph, both_ends=saturation == "both")
+    channels = center_channels(graph, both_ends=saturation == "both")
     return Repairs(
         biases=floats.biases,
         scalars=floats.scalars,
         weights_exact=weights.exact,
         weights_rounded=weights.rounded,
-        activations_exact=activations.exact,
-        activations_widened=activations.widened,
-        rectified=activations.rectified,
+        activations_exact=(*activations.exact, *channels.exact),
+        activations_widened={**activations.widened, **channels.widened},
+        rectified=(*activations.rectified, *channels.rectified),
         adopted=adopted,
     )
