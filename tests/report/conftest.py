@@ -51,6 +51,7 @@ def make_report(tmp_path: Path) -> Callable[..., Report]:
             engine=engine,
             golden=None,
             validation={
+                "reference": {"runtime": "onnxruntime", "model_sha256": "ef" * 32},
                 "comparison": comparison.to_json() if comparison else None,
                 "not_run": None if comparison else "no device",
                 "verdicts": [row.to_json() for row in verdicts],

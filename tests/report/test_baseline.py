@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgetool.errors import ConfigError
-from edgetool.report.baseline import against, read_baseline, slower_than_accepted, write_baseline
+from edgetool.report.baseline import against, confirmed, read_baseline, slower_than_accepted, write_baseline
 from edgetool.report.document import Check, Report, Summary
 from edgetool.validate.comparison import Score
 from tests.report.conftest import COMPARISON, HELD, MISSED, OPEN, measured
@@ -100,6 +100,39 @@ def test_figures_that_got_worse_fail_although_every_budget_holds(
 def test_noise_and_other_metrics_do_not(changed: dict[str, object], make_report: Make, judge: Judge) -> None:
     report = make_report()
     assert judge(report, replace(report, **changed)).outcome == "passed"  # type: ignore[arg-type]
+
+
+def test_another_network_is_compared_by_its_time_on_the_same_processor(make_report: Make, judge: Judge) -> None:
+    """Twice the layers make the reference twice as slow, too: their ratio says nothing."""
+    before, found = make_report(), measured()
+    twice = replace(found, engine=replace(found.engine, p50=2 * found.engine.p50))
+    assert before.yardstick is not None
+    now = replace(before, latency=twice, yardstick="another")
+    report = judge(before, now).reports[0]
+    (check,) = [check for check in report.checks if check.outcome == "failed"]
+    assert check.id == "baseline/latency"
+    assert "on a CPU: 2.00 times as long" in check.message
+    assert slower_than_accepted(report)
+    assert judge(before, replace(now, measured={"cpu": "another CPU"})).outcome == "passed"
+    assert judge(before, replace(now, yardstick=before.yardstick)).outcome == "passed"
+    assert judge(before, replace(now, latency=replace(twice, engine=replace(found.engine, p50=1.2 * found.engine.p50)))
+                 ).outcome == "passed"  # fmt: skip
+
+
+def test_a_second_measurement_decides(make_report: Make, judge: Judge) -> None:
+    before = make_report()
+    slow = judge(before, replace(before, latency=replace(measured(), speedup=0.5)))
+    found = confirmed(slow, slow, seconds=2.0)
+    assert found.outcome == "failed"
+    (check,) = [check for check in found.reports[0].checks if check.outcome == "failed"]
+    assert "confirmed: a second measurement, of 2 s, says so too" in check.message
+    assert "2.00 times as long" in check.message
+    assert check.fix is not None
+    assert found.baseline == (f"net/ort: regression: {check.message}",)
+    found = confirmed(slow, judge(before, before), seconds=2.0)
+    assert found.outcome == "passed"
+    assert found.baseline[0].startswith("net/ort: seemed slower at first: 1.00 times")
+    assert found.baseline[0].endswith("measured again for 2 s, it is not")
 
 
 def test_other_cells_are_kept_and_missing_ones_are_named(make_report: Make, tmp_path: Path) -> None:

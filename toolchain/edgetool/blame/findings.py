@@ -10,7 +10,7 @@ from edgetool.blame.clusters import Cluster
 from edgetool.blame.histogram import Histogram
 from edgetool.validate.difference import rounded
 
-Cause: TypeAlias = Literal["weights", "activations", "both", "inherited", "none"]
+Cause: TypeAlias = Literal["weights", "activations", "both", "inherited", "none", "export"]
 
 INAUDIBLE = 60.0
 """dB: what a layer adds below this is arithmetic in another order."""
@@ -115,9 +115,15 @@ def cause_of(error: LayerError, *, marked: bool) -> Cause:
     return "weights" if gained < 1 else "both"
 
 
+def kept_float(*layers: str) -> str:
+    """What always helps: to leave layers as they are."""
+    listed = ", ".join(f'"{name}"' for name in layers)
+    return f"exclude = [{listed}] keeps {'it' if len(layers) == 1 else 'them'} float"
+
+
 def fix_for(cause: Cause, layer: Cluster, *, activations: Histogram | None) -> str:
     """One sentence; options are those of `quantize-static`."""
-    exclude = f'exclude = ["{layer.label}"] keeps it float'
+    exclude = kept_float(layer.label)
     match cause:
         case "none":
             return "nothing to do"

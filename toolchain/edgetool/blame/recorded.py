@@ -25,7 +25,7 @@ def read_blame(path: Path) -> Blame:
             document = json.loads(lines)
         except ValueError:
             document = json.loads(lines.splitlines()[-1])
-        return _blame(document)
+        return blame_from(document)
     except OSError as error:
         raise _unusable(path, error.strerror or "it cannot be read") from error
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
@@ -41,7 +41,8 @@ def _unusable(path: Path, reason: str) -> ConfigError:
     )
 
 
-def _blame(document: Mapping[str, Any]) -> Blame:
+def blame_from(document: Mapping[str, Any]) -> Blame:
+    """Raises KeyError and TypeError where it is something else."""
     return Blame(
         layers=tuple(_layer(row) for row in document["layers"]),
         samples=document["samples"],

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgetool.engine.desk import Result, Talk
 from edgetool.engine.reference import open_reference
 from edgetool.engine.requests import DataRequest, ModelFile
 from edgetool.engine.samples import open_data
+
+if TYPE_CHECKING:
+    import onnx
+
+    from edgetool.blame.findings import Blame
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +28,7 @@ class BlameTask:
         samples: take at most this many of them.
         worst: layers to look at closely.
         fixed_inputs: inputs that `specialize` turned into constants, for the original.
+        of: what made the one network of the other: passes, or an exporter that should have changed nothing.
     """
 
     original: ModelFile
@@ -32,6 +38,7 @@ class BlameTask:
     worst: int
     threads: int
     fixed_inputs: dict[str, Any] = field(default_factory=dict)
+    of: Literal["compression", "export"] = "compression"
 
 
 def run_blame(task: BlameTask, talk: Talk) -> Result:
@@ -58,4 +65,25 @@ def run_blame(task: BlameTask, talk: Talk) -> Result:
         worst=task.worst,
         progress=talk.progress,
     )
-    return found.to_json()
+    return (found if task.of == "compression" else _of_export(found, original, compressed)).to_json()
+
+
+def _of_export(found: Blame, reference: onnx.ModelProto, exported: onnx.ModelProto) -> Blame:
+    """The same with what each node does otherwise, and the node where the error begins first.
+
+    What a layer adds itself to nothing but float arithmetic is a mistake, and no matter of degree: the order of the
+    graph tells more than that of the effects.
+    """
+    from edgetool.blame.findings import INAUDIBLE
+    from edgetool.blame.unlike import Unlike
+
+    unlike = Unlike(reference, exported)
+    places = {name: at for at, node in enumerate(exported.graph.node) for name in node.output}
+    rows = []
+    for row in found.layers:
+        if row.error.alone < INAUDIBLE:
+            told = unlike.told(row.tensor) or "it computes something else than the reference's, on the same inputs"
+            row = replace(row, cause="export", fix=told)
+        rows.append(row)
+    rows.sort(key=lambda row: (row.error.alone >= INAUDIBLE, places[row.tensor]))
+    return replace(found, layers=tuple(rows))

@@ -40,10 +40,10 @@ def blame(
 
     The passes of TARGET are run; then the network runs beside its original on real samples, layer by layer.
     """
-    from edgetool.blame.task import BlameTask
     from edgetool.cli.check import only_target
     from edgetool.cli.project import open_project, services
-    from edgetool.engine.pipeline import Purpose, apply_passes, data_request, read_data
+    from edgetool.engine.blame import Effort, blame_passes
+    from edgetool.engine.pipeline import apply_passes
     from edgetool.engine.plan import plan_preparation
     from edgetool.engine.services import threads_for
 
@@ -53,21 +53,10 @@ def blame(
     planned = plan_preparation(project.config, name, project.plugins, source=source, trusted=trust_source)
     if not planned.passes:
         raise _nothing_to_blame(project.config, name)
-    purpose: Purpose = "evaluation" if data_request(planned, "evaluation") else "calibration"
     threads = threads_for(planned.target)
     with services(output, project.plugins) as shared, shared.stepper(planned) as stepper:
         prepared = apply_passes(planned, stepper, threads=threads)
-        data = read_data(planned, stepper, purpose, prepared.reference.signature)
-        task = BlameTask(
-            original=prepared.reference.file(),
-            compressed=prepared.model.file(),
-            data=data.request,
-            samples=samples,
-            worst=top,
-            threads=threads,
-            fixed_inputs=dict(prepared.fixed_inputs),
-        )
-        found = stepper.call("blame", "blame", task)
+        found = blame_passes(planned, prepared, stepper, Effort(samples, top, threads)).to_json()
     if plot is not None:
         from edgetool.blame.page import write_page
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgetool.cli.diagnosed import require_reference, with_diagnosis, with_export_check
 from edgetool.cli.emulated import carried_over, with_emulation
 from edgetool.cli.output import Output
 from edgetool.cli.project import open_project, services
 from edgetool.engine.batch import Outcome, build_all
 from edgetool.engine.outcome import BuildOptions
 from edgetool.errors import BudgetError, ConfigError, EdgetoolError, UnprovenError
-from edgetool.report.baseline import Baseline, against, slower_than_accepted
+from edgetool.report.baseline import Baseline, against, confirmed, slower_than_accepted
 from edgetool.report.collect import report_of, report_of_error
 from edgetool.report.document import Report, Summary
 
@@ -41,6 +42,8 @@ class Question:
         keep: folder for the bundles; None throws them away.
         options: of every build.
         emulation: processors that every engine is tried on besides.
+        reference: the network that the model should be equal to.
+        blame: look for the layers where accuracy was lost.
     """
 
     files: tuple[Path | None, ...]
@@ -50,6 +53,8 @@ class Question:
     keep: Path | None
     options: BuildOptions
     emulation: Wish
+    reference: str | None = None
+    blame: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +99,21 @@ def run_matrix(question: Question, output: Output, *, baseline: Baseline | None,
             hint="edgetool targets list",
         )
     question.emulation.require_targets([cell.target for cell in cells])
+    if question.reference is not None:
+        require_reference(question.reference, projects)
     with services(output, projects[0].plugins) as shared, _folder(question.keep) as folder:
         options = replace(question.options, output=folder)
-        reports = _built(cells, shared, options, jobs=question.jobs)
+        reports = _built(cells, shared, options, question, jobs=question.jobs)
         reports = [
             with_emulation(row, folder / row.bundle, question.emulation, shared, plan=cell.plan) if row.bundle else row
             for cell, row in zip(cells, reports, strict=True)
         ]
         summary = Summary(tuple(reports))
         if baseline is not None:
-            summary = _confirmed(cells, summary, baseline, shared, options, where=where)
+            summary = _confirmed(cells, summary, baseline, shared, options, question, where=where)
+        rows = zip(cells, summary.reports, strict=True)
+        explained = tuple(with_diagnosis(row, cell.plan, shared, search=question.blame) for cell, row in rows)
+        summary = replace(summary, reports=explained)
     return Answer(summary, _exit_code(cells, summary, allow_unverified=question.options.allow_unverified))
 
 
@@ -128,10 +138,20 @@ def _folder(keep: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _built(cells: Sequence[_Cell], shared: Services, options: BuildOptions, *, jobs: int) -> list[Report]:
+def _built(
+    cells: Sequence[_Cell], shared: Services, options: BuildOptions, question: Question, *, jobs: int
+) -> list[Report]:
     plans = [cell.plan for cell in cells if cell.plan is not None]
     outcomes = iter(build_all(plans, shared, options, jobs=jobs))
-    return [_report(cell, next(outcomes) if cell.plan is not None else None) for cell in cells]
+    reports = [_report(cell, next(outcomes) if cell.plan is not None else None) for cell in cells]
+    if question.reference is None:
+        return reports
+    return [
+        with_export_check(report, cell.project, cell.plan, question.reference, shared)
+        if cell.plan is not None and report.error is None
+        else report
+        for cell, report in zip(cells, reports, strict=True)
+    ]
 
 
 def _report(cell: _Cell, outcome: Outcome | None) -> Report:
@@ -147,7 +167,14 @@ def _report(cell: _Cell, outcome: Outcome | None) -> Report:
 
 
 def _confirmed(
-    cells: Sequence[_Cell], summary: Summary, baseline: Baseline, shared: Services, options: BuildOptions, *, where: str
+    cells: Sequence[_Cell],
+    summary: Summary,
+    baseline: Baseline,
+    shared: Services,
+    options: BuildOptions,
+    question: Question,
+    *,
+    where: str,
 ) -> Summary:
     """Judged by the baseline; what seems slower than accepted is measured once more, longer, and that decides."""
     judged = against(summary, baseline, where=where)
@@ -155,11 +182,11 @@ def _confirmed(
     if not slower:
         return judged
     longer = replace(options, remeasure=True, latency_time=max(_AT_LEAST, _LONGER * options.latency_time))
-    again = dict(zip(slower, _built([cells[at] for at in slower], shared, longer, jobs=1), strict=True))
+    again = dict(zip(slower, _built([cells[at] for at in slower], shared, longer, question, jobs=1), strict=True))
     reports = tuple(
         carried_over(again[at], report) if at in again else report for at, report in enumerate(summary.reports)
     )
-    return against(Summary(reports), baseline, where=where)
+    return confirmed(judged, against(Summary(reports), baseline, where=where), seconds=longer.latency_time)
 
 
 def _exit_code(cells: Sequence[_Cell], summary: Summary, *, allow_unverified: bool) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from edgetool.config.units import format_seconds
 from edgetool.engine.assess import Attempt, assess
 from edgetool.engine.events import Warned
 from edgetool.engine.outcome import BuildOptions
@@ -27,10 +28,20 @@ def confirm(attempt: Attempt, stepper: Stepper, options: BuildOptions, *, thread
     longer = replace(options, latency_time=max(_AT_LEAST, _LONGER * options.latency_time))
     proof = measure_again(attempt.plan, attempt.candidate, attempt.proof, stepper, longer, threads=threads)
     second = assess(attempt.plan, attempt.candidate, proof)
+    second = _confirmed(second, longer.latency_time)
     still = {row.name for row in _missed(second)}
     texts = "; ".join(f"{row}: {'missed again' if row.name in still else 'not missed'}" for row in missed)
     stepper.tell(Warned(attempt.plan.target.name, f"measured a second time, longer: {texts}"))
     return second
+
+
+def _confirmed(attempt: Attempt, seconds: float) -> Attempt:
+    """With what was missed again saying so: nobody has to wonder whether it was a busy moment."""
+    said = f"missed again in a second measurement, of {format_seconds(seconds)}"
+    verdicts = tuple(
+        replace(row, reason=said) if row in _missed(attempt) else row for row in attempt.assessment.verdicts
+    )
+    return replace(attempt, assessment=replace(attempt.assessment, verdicts=verdicts))
 
 
 def _missed(attempt: Attempt) -> tuple[Verdict, ...]:

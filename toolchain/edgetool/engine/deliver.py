@@ -30,7 +30,9 @@ from edgetool.engine.origin import origin_of
 from edgetool.engine.outcome import BuildOptions, Candidate, Proof
 from edgetool.engine.pipeline import BuiltEngine, DataState
 from edgetool.engine.planned import BuildPlan
+from edgetool.engine.reference import reference_name
 from edgetool.engine.selftest import selftest_of
+from edgetool.engine.services import threads_for
 from edgetool.engine.standing import Choice
 from edgetool.engine.stepper import Stepper
 from edgetool.host import read_host
@@ -211,7 +213,7 @@ def _validation(attempt: Attempt, choice: Choice | None) -> Mapping[str, JsonVal
 def _measurements(attempt: Attempt, choice: Choice | None) -> Mapping[str, JsonValue]:
     """What belongs to this machine and this moment."""
     found = attempt.proof.measurement
-    host = read_host()
+    host, threads = read_host(), threads_for(attempt.plan.target)
     moment: JsonValue = [dict(row) for row in _verdicts(attempt, of_the_moment=True)]
     candidates: JsonValue = {name: row.to_json() for name, row in choice.moments.items()} if choice else None
     if found is None:
@@ -231,7 +233,8 @@ def _measurements(attempt: Attempt, choice: Choice | None) -> Mapping[str, JsonV
         "device": found.device,
         "conditions": dict(found.conditions),
         "measured_at": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "host": {"cpu": host.cpu, "arch": host.arch, "isa": list(host.isa), "threads": host.threads},
+        "host": {"cpu": host.cpu, "arch": host.arch, "isa": list(host.isa), "threads": threads},
+        "reference_runtime": reference_name(),
         "verdicts": moment,
         "candidates": candidates,
     }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 from pathlib import Path
 
 from edgetool.errors import UnavailableError
 from edgetool.runner import Runner
 
 _REFERENCE = "edgetool_onnxruntime.reference"
+_RUNTIME = "onnxruntime"
 
 
 def open_reference(path: Path, threads: int) -> Runner:
@@ -23,3 +25,11 @@ def open_reference(path: Path, threads: int) -> Runner:
             hint="pip install 'edgetool[onnxruntime]'",
         ) from error
     return runner
+
+
+def reference_name() -> str | None:
+    """The reference runtime with its version; None where it is not installed."""
+    try:
+        return f"{_RUNTIME} {importlib.metadata.version(_RUNTIME)}"
+    except importlib.metadata.PackageNotFoundError:
+        return None

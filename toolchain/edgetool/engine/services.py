@@ -24,15 +24,15 @@ class Services:
     listener: Listener
     plugins: Plugins
 
-    def stepper(self, plan: BuildPlan, *, lock: TargetLock | None = None) -> Stepper:
-        """For the steps of one target; with a lock, any drift from it is an error."""
+    def stepper(self, plan: BuildPlan, *, lock: TargetLock | None = None, seconds: float | None = None) -> Stepper:
+        """For the steps of one target; with a lock, any drift from it is an error. A step may take so many seconds."""
         builder = plan.target.builder
         return Stepper(
             target=plan.target.name,
             cache=self.cache,
             children=self.children,
             listener=self.listener,
-            limits=Limits(seconds=builder.timeout, memory=builder.memory),
+            limits=Limits(seconds=min(seconds or builder.timeout, builder.timeout), memory=builder.memory),
             python=builder.python,
             root=plan.config.root,
             lock=lock,

@@ -1,8 +1,8 @@
 """What was accepted before: known deviations do not fail again, and what got worse since fails.
 
 A baseline is a file in the repository. It holds every check's outcome and the figures that may not get worse, by model
-and target. Times are not among them: the speed-up over the float reference on the same machine is, because it can be
-compared between machines, roughly.
+and target. Of times it holds two. The speed-up over the float reference can be compared between machines, roughly, as
+long as the reference is the same. The latency itself is looked at where it is not, and on the same processor only.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Literal
 
 import pydantic
 
-from edgetool.config.units import format_bytes
+from edgetool.config.units import format_bytes, format_seconds
 from edgetool.disk import replace_file
 from edgetool.errors import ConfigError
 from edgetool.report.document import Check, Outcome, Report, Summary
 
 SCHEMA_VERSION = 1
 
-SPEED = "speed"
-"""The figure that a busy machine can spoil."""
+SPEED, LATENCY = "speed", "latency"
+"""The figures that a busy machine can spoil."""
 
 SCORE_SLACK = 0.005
 """Absolute: half a point of the metric; kernels of another processor may turn a sample or two."""
@@ -34,9 +34,17 @@ SIZE_SLACK = 0.01
 SPEED_SLACK = 0.10
 """Relative, beside the spreads of both measurements."""
 
+LATENCY_SLACK = 0.25
+"""The same for times, which differ from day to day on one machine."""
+
 
 class Figures(pydantic.BaseModel):
-    """What may not get worse; None where it was not measured."""
+    """What may not get worse; None where it was not measured.
+
+    Attributes:
+        yardstick: what the speed-up is measured by: the float network, its runtime, and threads, as a digest.
+        cpu: what the latency was measured on.
+    """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
@@ -46,6 +54,10 @@ class Figures(pydantic.BaseModel):
     size: int | None = None
     speedup: float | None = None
     speedup_spread: float | None = None
+    latency: float | None = None
+    latency_spread: float | None = None
+    yardstick: str | None = None
+    cpu: str | None = None
 
 
 class Cell(pydantic.BaseModel):
@@ -72,6 +84,10 @@ class _Fall:
 
     name: str
     message: str
+    fix: str | None = None
+
+
+_ACCEPT = "where the change is meant, accept it: edgetool validate --baseline FILE --update-baseline"
 
 
 def read_baseline(path: Path) -> Baseline:
@@ -146,8 +162,39 @@ def against(summary: Summary, baseline: Baseline, *, where: str) -> Summary:
 
 
 def slower_than_accepted(report: Report) -> bool:
-    """Whether a report of `against` says that the speed fell: to be measured once more before anybody believes it."""
-    return any(check.id == f"baseline/{SPEED}" for check in report.checks)
+    """Whether a report of `against` says that it got slower: to be measured once more before anybody believes it."""
+    return bool(_slower(report))
+
+
+def confirmed(first: Summary, second: Summary, *, seconds: float) -> Summary:
+    """The second judgement, which says of what seemed slower in the first whether it was, once measured for longer."""
+    reports, lines = [], list(second.baseline)
+    for before, report in zip(first.reports, second.reports, strict=True):
+        seemed, slower = _slower(before), _slower(report)
+        twice = {name: _twice(check, seconds) for name, check in slower.items()}
+        reports.append(replace(report, checks=tuple(twice.get(check.id, check) for check in report.checks)))
+        said = {_regression(report, slower[name].message): _regression(report, twice[name].message) for name in slower}
+        lines = [said.get(line, line) for line in lines]
+        lines += [
+            f"{_name(report)}: seemed slower at first: {check.message}; measured again for {format_seconds(seconds)}, "
+            "it is not"
+            for name, check in seemed.items()
+            if name not in slower
+        ]
+    return Summary(tuple(reports), tuple(lines))
+
+
+def _twice(check: Check, seconds: float) -> Check:
+    message = f"{check.message}; confirmed: a second measurement, of {format_seconds(seconds)}, says so too"
+    return replace(check, message=message)
+
+
+def _regression(report: Report, message: str) -> str:
+    return f"{_name(report)}: regression: {message}"
+
+
+def _slower(report: Report) -> dict[str, Check]:
+    return {check.id: check for check in report.checks if check.id in (f"baseline/{SPEED}", f"baseline/{LATENCY}")}
 
 
 def _judged(report: Report, cell: Cell | None) -> tuple[Report, list[str]]:
@@ -167,8 +214,9 @@ def _judged(report: Report, cell: Cell | None) -> tuple[Report, list[str]]:
         elif check.outcome == "passed" and before in ("failed", "unverified", "known"):
             lines.append(f"{name}: better: {check.title} was {before} and passes; accept it with --update-baseline")
     for fall in _falls(cell.figures, _figures(report)):
-        checks.append(Check(f"baseline/{fall.name}", f"{fall.name} against the baseline", "failed", fall.message))
-        lines.append(f"{name}: regression: {fall.message}")
+        title = f"{fall.name} against the baseline"
+        checks.append(Check(f"baseline/{fall.name}", title, "failed", fall.message, fall.fix))
+        lines.append(_regression(report, fall.message))
     return replace(report, checks=tuple(checks)), lines
 
 
@@ -185,14 +233,23 @@ def _falls(before: Figures, now: Figures) -> Iterator[_Fall]:
     if before.cosine is not None and now.cosine is not None and (1 - now.cosine) > 2 * (1 - before.cosine) + 1e-4:
         yield _Fall("drift", f"the smallest cosine of an output fell from {before.cosine:.6f} to {now.cosine:.6f}")
     if before.size and now.size and now.size > before.size * (1 + SIZE_SLACK):
-        yield _Fall("size", f"the engine grew from {format_bytes(before.size)} to {format_bytes(now.size)}")
-    if before.speedup and now.speedup:
+        grew = f"the engine grew from {format_bytes(before.size)} to {format_bytes(now.size)}"
+        yield _Fall("size", grew, _ACCEPT)
+    yield from _slower_than(before, now)
+
+
+def _slower_than(before: Figures, now: Figures) -> Iterator[_Fall]:
+    # An unchanged reference tells a slow engine from a slow day, and one machine from another.
+    if before.speedup and now.speedup and before.yardstick in (None, now.yardstick):
         noise = (before.speedup_spread or 0) + (now.speedup_spread or 0)
         if now.speedup < before.speedup * (1 - SPEED_SLACK - noise):
-            yield _Fall(
-                "speed",
-                f"{before.speedup:.2f} times the float reference's speed became {now.speedup:.2f} (±{noise:.0%})",
-            )
+            was = f"{before.speedup:.2f} times the float reference's speed became {now.speedup:.2f} (±{noise:.0%})"
+            yield _Fall(SPEED, f"{was}: an inference takes {before.speedup / now.speedup:.2f} times as long", _ACCEPT)
+    elif before.latency and now.latency and before.cpu is not None and before.cpu == now.cpu:
+        noise = (before.latency_spread or 0) + (now.latency_spread or 0)
+        if now.latency > before.latency * (1 + LATENCY_SLACK + noise):
+            grew = f"p50 grew from {format_seconds(before.latency)} to {format_seconds(now.latency)} (±{noise:.0%})"
+            yield _Fall(LATENCY, f"{grew} on {now.cpu}: {now.latency / before.latency:.2f} times as long", _ACCEPT)
 
 
 def _figures(report: Report) -> Figures:
@@ -205,7 +262,15 @@ def _figures(report: Report) -> Figures:
         size=report.size,
         speedup=_plain(latency.speedup) if latency and latency.speedup else None,
         speedup_spread=_plain(latency.speedup_spread) if latency and latency.speedup_spread else None,
+        latency=_plain(latency.engine.p50) if latency else None,
+        latency_spread=_plain(latency.engine.spread) if latency else None,
+        yardstick=report.yardstick,
+        cpu=_text(report.measured.get("device") or report.measured.get("cpu")),
     )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _plain(value: float) -> float:

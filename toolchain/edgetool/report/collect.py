@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,7 +17,7 @@ from edgetool.bundle.write import VALIDATION
 from edgetool.config.units import format_bytes
 from edgetool.errors import EdgetoolError, IntegrityError
 from edgetool.report.document import Check, FitRow, Footprint, MemoryPeak, Outcome, PassRow, Placement, Report, Unproven
-from edgetool.validate.budgets import Verdict, format_quantity
+from edgetool.validate.budgets import ACCURACY, Verdict, format_quantity
 from edgetool.validate.comparison import Comparison
 from edgetool.validate.findings import Finding
 from edgetool.validate.latency import Latency
@@ -24,6 +25,11 @@ from edgetool.validate.recorded import comparison_from, finding_from, latency_fr
 
 _OF_VERDICT: Mapping[str, Outcome] = {"held": "passed", "missed": "failed", "unverified": "unverified"}
 _OF_FINDING: Mapping[str, Outcome] = {"failure": "failed", "unproven": "unverified", "remark": "passed"}
+
+_BITS: Mapping[str, str] = {
+    "bf16": "bfloat16, which keeps 8 significant bits of a number where float32 keeps 24",
+    "f16": "float16, which keeps 11 significant bits of a number where float32 keeps 24",
+}
 
 
 def report_of(bundle: Bundle) -> Report:
@@ -87,6 +93,7 @@ def _report(bundle: Bundle) -> Report:
         comparison=comparison,
         latency=latency,
         measured=_measured(measurements),
+        yardstick=_yardstick(validation, measurements),
         passes=tuple(_pass(row) for row in manifest.passes),
         lowerings=tuple(f"{row.name}: {row.summary} ({row.count})" for row in manifest.lowerings),
         placement=_placement(placement) if placement else None,
@@ -147,12 +154,14 @@ def _checks(
     budgets: tuple[Verdict, ...],
     unproven: tuple[Finding, ...],
 ) -> Iterator[Check]:
-    yield _of_comparison(validation, comparison)
+    # What was found before the figures in short: the first failure is what a headline shows.
     for finding in (*(comparison.findings if comparison else ()), *unproven):
         if finding.kind != "remark":
             name = f"validation/{finding.code}" + (f"/{finding.where}" if finding.where else "")
-            yield Check(name, finding.code.replace("-", " "), _OF_FINDING[finding.kind], str(finding))
-    yield from (_of_budget(row) for row in budgets)
+            fix = _of_precision(manifest) if finding.code == "drifted" else None
+            yield Check(name, finding.code.replace("-", " "), _OF_FINDING[finding.kind], str(finding), fix)
+    yield _of_comparison(validation, comparison)
+    yield from (_of_budget(row, manifest) for row in budgets)
     yield from (_of_fit(row) for row in (validation.get("fit") or {}).get("rows", ()))
     for row in validation.get("warnings", ()):
         yield Check(
@@ -178,11 +187,25 @@ def _of_comparison(validation: Mapping[str, Any], comparison: Comparison | None)
     return Check("validation", title, comparison.status, text)
 
 
-def _of_budget(verdict: Verdict) -> Check:
+def _of_budget(verdict: Verdict, manifest: Manifest) -> Check:
     limit = format_quantity(verdict.limit, verdict.unit)
     measured = "nothing measured" if verdict.measured is None else format_quantity(verdict.measured, verdict.unit)
     message = f"{measured}, limit {limit}" + (f": {verdict.reason}" if verdict.reason else "")
-    return Check(f"budget/{verdict.name}", f"budget {verdict.name}", _OF_VERDICT[verdict.status], message, verdict.fix)
+    fix = verdict.fix
+    if fix is None and verdict.status == "missed":
+        tune = f"edgetool tune --target {manifest.target.name} searches for a recipe that holds every budget"
+        fix = _of_precision(manifest) if verdict.name in ACCURACY else tune
+    return Check(f"budget/{verdict.name}", f"budget {verdict.name}", _OF_VERDICT[verdict.status], message, fix)
+
+
+def _of_precision(manifest: Manifest) -> str | None:
+    """What cures drift where the backend was told to compute in less than float32, whatever the network says."""
+    backend = manifest.backend
+    for name, value in backend.options.items():
+        if name.endswith("precision") and (said := _BITS.get(str(value))):
+            table = f"[targets.{manifest.target.name}.{backend.name}]"
+            return f'{table} {name} = "{value}" computes in {said}: {name} = "f32" keeps what float32 keeps'
+    return None
 
 
 def _of_fit(row: Mapping[str, Any]) -> Check:
@@ -201,6 +224,15 @@ def _peak(need: Mapping[str, Any] | None) -> MemoryPeak | None:
 def _measured(measurements: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("device", "measured_at", "conditions", "why_not")
     return {**{key: measurements[key] for key in keys if measurements.get(key)}, **measurements.get("host", {})}
+
+
+def _yardstick(validation: Mapping[str, Any], measurements: Mapping[str, Any]) -> str | None:
+    """Of what runs beside the engine: when all of it stays the same, so does its time on one machine."""
+    network = (validation.get("reference") or {}).get("model_sha256")
+    if network is None or not measurements.get("latency"):
+        return None
+    parts = (network, measurements.get("reference_runtime"), (measurements.get("host") or {}).get("threads"))
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _pass(record: StepRecord) -> PassRow:

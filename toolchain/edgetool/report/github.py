@@ -33,8 +33,9 @@ def _annotations(summary: Summary, outcome: Outcome) -> Iterator[str]:
 
 def _line(command: str, report: Report, check: Check) -> str:
     helps = f"\nwhat helps: {check.fix}" if check.fix else ""
+    nodes = f"\nnodes: {', '.join(check.nodes)}" if check.nodes else ""
     title = _property(f"{report.title}: {check.title}")
-    return f"::{command} file=targets.toml,title={title}::{_data(check.message + helps)}"
+    return f"::{command} file=targets.toml,title={title}::{_data(check.message + nodes + helps)}"
 
 
 def _data(text: str) -> str:

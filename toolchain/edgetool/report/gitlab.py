@@ -21,8 +21,9 @@ def render(summary: Summary) -> str:
 
 def _row(report: Report, check: Check) -> dict[str, Any]:
     helps = f" What helps: {check.fix}" if check.fix else ""
+    nodes = f" Nodes: {', '.join(check.nodes)}." if check.nodes else ""
     return {
-        "description": f"{report.title}: {check.title}: {check.message}.{helps}",
+        "description": f"{report.title}: {check.title}: {check.message}.{nodes}{helps}",
         "check_name": check.id,
         "fingerprint": fingerprint(report, check),
         "severity": _SEVERITIES[check.outcome],

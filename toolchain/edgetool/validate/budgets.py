@@ -30,6 +30,9 @@ _LINK = "build for a microcontroller (backend c), where its compiler and emulato
 _NO_RATIO = "the engine was timed on its device, where the float reference does not run"
 _ABSOLUTE = "set latency_p50 instead, which is measured on the device"
 
+ACCURACY = ("max_drop", "min_metric", "min_cosine", "min_sqnr_db", "min_agreement", "max_abs")
+"""Budgets that are judged by the engine's numbers."""
+
 OF_THE_MOMENT = ("latency_p50", "latency_p90", "latency_p99", "min_speedup", "memory")
 """Budgets whose verdict depends on the machine and the moment."""
 
@@ -47,7 +50,7 @@ class Verdict:
         limit: as declared, in seconds, bytes, shares.
         measured: the value, or None when there is none.
         unit: what both numbers are.
-        reason: why it is unverified; None otherwise.
+        reason: why it is unverified, or how a miss was confirmed; None otherwise.
         fix: what would prove it.
     """
 
