@@ -97,6 +97,20 @@ def test_without_emulators(bright: Path, run_cli: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_emulator_that_breaks_proves_nothing(bright: Path, run_cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "qemu-x86_64").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "qemu-x86_64").chmod(0o755)
+    arguments = ("validate", bright / "bright-1.0.0-ort-8.edgebundle", "--emulate", "denverton")
+    done = run_cli(*arguments, env={"PATH": str(tmp_path)})
+    assert done.returncode == 9, done.stderr
+    assert "error[emulation-unverified]" in done.stderr
+    assert "unverified  emulation/denverton" in done.stdout
+    done = run_cli(*arguments, "--allow-unverified", env={"PATH": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert "unverified  emulation/denverton" in done.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.network
 def test_an_arm_core(bright: Path, run_cli: Run, require_tool: Callable[[str], str], tmp_path: Path) -> None:
     """The library is fetched by the command that the report names, and never by the report itself."""
@@ -117,6 +131,10 @@ def test_an_arm_core(bright: Path, run_cli: Run, require_tool: Callable[[str], s
 
 
 def test_mistakes(run_cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "targets.toml").write_text('schema = 1\n[model]\nname = "net"\nversion = "1.0.0"\nsource = "net.onnx"\n'
+                                           '[targets.ci]\nbackend = "onnxruntime"\n')  # fmt: skip
+    done = run_cli("validate", tmp_path / "targets.toml", "--emulate", "cii=denverton")
+    assert (done.returncode, "there is no target 'cii'" in done.stderr) == (2, True)
     done = run_cli("validate", tmp_path, "--emulate", "pentium")
     assert (done.returncode, "error[unknown-processor]" in done.stderr) == (2, True)
     done = run_cli("validate", tmp_path, "--isa-sweep", "--on", "board")

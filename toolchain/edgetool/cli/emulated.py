@@ -33,7 +33,6 @@ Emulate = Annotated[
 SECONDS = 120.0
 """What one processor may take."""
 
-_PREFIXES = ("emulation/", "isa/")
 _PATIENCE = 900.0
 """What a step may take before its process is taken for stuck: each keeps its own time, and is long done by then."""
 
@@ -70,13 +69,13 @@ def emulated(report: Report, path: Path, wish: Wish, output: Output, *, seconds:
 
 def carried_over(report: Report, before: Report) -> Report:
     """A report of the same engine that was made later, with what `before` says of other processors."""
-    kept = tuple(check for check in before.checks if check.id.startswith(_PREFIXES))
+    kept = tuple(check for check in before.checks if check.is_elsewhere)
     return replace(report, checks=(*report.checks, *kept))
 
 
 def emulation_error(report: Report) -> EdgetoolError | None:
     """Why a bundle that passed here does not pass everywhere."""
-    checks = [check for check in report.checks if check.id.startswith(_PREFIXES)]
+    checks = [check for check in report.checks if check.is_elsewhere]
     for outcome, kind, code, what in (
         ("failed", BudgetError, "emulation-failed", "the engine does not hold"),
         ("unverified", UnprovenError, "emulation-unverified", "nothing is proven for the engine"),
@@ -88,13 +87,25 @@ def emulation_error(report: Report) -> EdgetoolError | None:
 
 
 def text_of(report: Report) -> str:
-    """One row a processor."""
+    """One row a processor, then what helps where that is known."""
     from edgetool.cli.table import table
 
-    checks = [check for check in report.checks if check.id.startswith(_PREFIXES)]
-    rows = [(check.outcome, check.id, check.message) for check in checks]
+    checks = [check for check in report.checks if check.is_elsewhere]
     fixes = [f"  {check.id}: {check.fix}" for check in checks if check.fix and check.outcome != "passed"]
-    return "\n".join([table(rows), *fixes])
+    return "\n".join([table([(check.outcome, check.id, check.message) for check in checks]), *fixes])
+
+
+def table_of(reports: Sequence[Report]) -> list[str]:
+    """For several builds: one row a processor that an engine was shown on, or not."""
+    from edgetool.cli.table import table
+
+    rows = [
+        (check.outcome, report.model, report.target, check.title, check.message)
+        for report in reports
+        for check in report.checks
+        if check.is_elsewhere
+    ]
+    return ["", table(rows)] if rows else []
 
 
 def _checks(

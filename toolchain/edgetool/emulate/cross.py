@@ -113,16 +113,17 @@ def run_cross(task: CrossTask, talk: Talk) -> Result:
                 capture_output=True, timeout=left, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
-            rows = tuple(_rows(error.stdout, error.stderr))
+            rows = tuple(rows_of(error.stdout, error.stderr))
             require(len({row.case for row in rows}), task.needed, task.seconds, error)
         else:
-            rows = tuple(_rows(done.stdout, done.stderr))
+            rows = tuple(rows_of(done.stdout, done.stderr))
             if done.returncode not in (_PASSED, _MISMATCH):
                 raise _ended(done)
     return request_json(Ran(rows, len({row.case for row in rows}), round(time.monotonic() - began, 1)))
 
 
-def _rows(*streams: bytes | None) -> Iterator[Agreement]:
+def rows_of(*streams: bytes | None) -> Iterator[Agreement]:
+    """What the self-test says on stdout and stderr, one output a line; None where it said nothing."""
     text = "\n".join((stream or b"").decode("utf-8", "replace") for stream in streams)
     for found in filter(None, map(_LINE.fullmatch, text.splitlines())):
         measured = found["cosine"] is not None

@@ -58,7 +58,7 @@ def run_emulated(task: EmulateTask, talk: Talk) -> Result:
     try:
         with _opened(task) as engine:
             for case in cases:
-                rows += _compared(done, case, engine.infer(case.inputs), min_cosine)
+                rows += compared(done, case, engine.infer(case.inputs), min_cosine)
                 done += 1
                 talk.progress(done, len(cases), "feeds")
     except InterruptedByUserError as error:  # by the alarm: this process has no user
@@ -98,7 +98,8 @@ def _opened(task: EmulateTask) -> Iterator[RemoteRunner]:
         alarm.cancel()
 
 
-def _compared(number: int, case: GoldenCase, outputs: Feeds, min_cosine: float) -> Iterator[Agreement]:
+def compared(number: int, case: GoldenCase, outputs: Feeds, min_cosine: float) -> Iterator[Agreement]:
+    """One feed's outputs against those of this machine, by the rule of the self-test."""
     from edgetool.validate.difference import difference
     from edgetool.validate.tolerance import golden_agrees
 

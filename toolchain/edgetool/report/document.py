@@ -43,6 +43,11 @@ class Check:
     nodes: tuple[str, ...] = ()
     figures: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """It is about a processor that is not this machine's own."""
+        return self.id.startswith(("emulation/", "isa/"))
+
     def to_json(self) -> dict[str, JsonValue]:
         return {
             "id": self.id,
@@ -182,7 +187,6 @@ class Report:
         budgets: the same as checks, with numbers.
         findings: what the comparison with the reference found, remarks included, as text.
         measured: where and when the latency was measured: device, cpu, isa, threads, measured_at.
-        yardstick: digest of what the speed-up is measured by: the float network, its runtime and threads.
         fits: the target's memories, as far as its facts name them.
         memory_peak: of the model's activations, from the lifetimes of its tensors; None where sizes are not known.
         blame: error by layer; None where nobody asked for it.
@@ -209,7 +213,6 @@ class Report:
     comparison: Comparison | None = None
     latency: Latency | None = None
     measured: Facts = field(default_factory=dict)
-    yardstick: str | None = None
     passes: tuple[PassRow, ...] = ()
     lowerings: tuple[str, ...] = ()
     placement: Placement | None = None

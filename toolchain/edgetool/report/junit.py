@@ -37,8 +37,9 @@ def _suite(report: Report) -> ET.Element:
 
 
 def _case(report: Report, check: Check) -> ET.Element:
-    name = _clean(check.id)
-    case = ET.Element("testcase", {"classname": _clean(f"{report.model}.{report.target}"), "name": name, "time": "0"})
+    name, seconds = _clean(check.id), f"{check.figures.get('seconds', 0):g}"
+    place = _clean(f"{report.model}.{report.target}")
+    case = ET.Element("testcase", {"classname": place, "name": name, "time": seconds})
     message = _clean(check.message)
     if check.outcome == "failed":
         failure = ET.SubElement(case, "failure", {"type": name, "message": message})

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from edgetool.config.units import format_bytes, format_seconds
-from edgetool.report.document import Footprint, Outcome, Report, Summary
+from edgetool.report.document import Check, Footprint, Outcome, Report, Summary
 from edgetool.validate.budgets import Verdict, format_quantity
 
 MOST_BYTES = 900 << 10
@@ -63,6 +63,10 @@ def _details(report: Report) -> Iterator[str]:
     if report.comparison is not None:
         yield from ["", "**Drift of outputs**", ""]
         yield from _table(("feeds", "output", "cosine", "largest error", "SQNR", "top-1"), list(_drift(report)))
+    if elsewhere := [check for check in report.checks if check.is_elsewhere]:
+        yield from ["", "**Other processors** (instructions and numerics, not time)", ""]
+        titles = ("", "processor", "golden inputs + samples", "smallest cosine", "largest error", "took here")
+        yield from _table(titles, map(_elsewhere, elsewhere))
     if any(row.before or row.changed for row in report.passes):
         yield from ["", "**Passes**", ""]
         head = ("pass", "weights before", "after", "activations before", "after")
@@ -77,12 +81,20 @@ def _details(report: Report) -> Iterator[str]:
     yield from ["", "</details>"]
 
 
+def _elsewhere(check: Check) -> tuple[str, ...]:
+    figures = check.figures
+    fed = f"{figures['golden']:g} + {figures['samples']:g}" if "golden" in figures else ""
+    cosine = f"{figures['cosine']:.6f}" if "cosine" in figures else ""
+    error = f"{figures['max_abs']:.3g}" if "max_abs" in figures else ""
+    took = format_seconds(figures["seconds"]) if "seconds" in figures else ""
+    return _MARKS[check.outcome], _text(check.title), fed, cosine, error, took
+
+
 def _checks(report: Report) -> Iterator[str]:
     for check in report.checks:
         if check.outcome != "passed":
             helps = f" What helps: {_text(check.fix)}" if check.fix else ""
-            nodes = f" Nodes: {', '.join(f'`{_text(name)}`' for name in check.nodes)}." if check.nodes else ""
-            yield f"- {_MARKS[check.outcome]} **{_text(check.title)}**: {_text(check.message)}.{nodes}{helps}"
+            yield f"- {_MARKS[check.outcome]} **{_text(check.title)}**: {_text(check.message)}.{helps}"
     passed = sum(check.outcome == "passed" for check in report.checks)
     if passed:
         yield f"- {_MARKS['passed']} {passed} checks passed"

@@ -6,6 +6,7 @@ import edgetool
 from edgetool.config.units import format_bytes, format_seconds
 from edgetool.report.document import Report, Summary
 from edgetool.report.html import sections
+from edgetool.report.html.elsewhere import elsewhere
 from edgetool.report.html.markup import badge, pairs, table, text
 from edgetool.report.html.style import STYLE
 
@@ -63,6 +64,7 @@ def _report(report: Report, at: int, *, alone: bool) -> str:
             sections.checks(report),
             sections.budgets(report),
             sections.accuracy(report) if report.error is None else "",
+            elsewhere(report),
             sections.latency(report) if report.error is None else "",
             sections.passes(report),
             sections.memory(report),
