@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgetool.cli.diagnosed import NoBlame, Reference
 from edgetool.cli.emulated import Emulate, IsaSweep, emulated, emulation_error, table_of, text_of, wish_of
 from edgetool.cli.options import Allow, Json, LatencyTime, Quiet, Set, Targets, flag
 from edgetool.cli.output import Output
@@ -58,6 +60,8 @@ def validate(
     overrides: Set = None,
     output_formats: OutputFormats = None,
     output_path: To = None,
+    reference: Reference = None,
+    no_blame: NoBlame = False,
     baseline: BaselineFile = None,
     update_baseline: UpdateBaseline = False,
     keep: Keep = None,
@@ -79,6 +83,10 @@ def validate(
 
     Without: each model of the targets files is built for each target and validated, from the cache where nothing
     changed. One cell that fails leaves the others alone; run again after an interruption, it goes on where it was.
+
+    Of a cell that lost its accuracy, the layers that lost it are named. With --reference, the model must compute the
+    same as the network that is named, such as its last good export; where it does not, the node is named where that
+    begins.
     """
     from edgetool.cli.matrix import Question, run_matrix
     from edgetool.cli.options import seconds_option
@@ -94,7 +102,9 @@ def validate(
     file = [*(file or []), *(path for path in bundles or [] if path.suffix == ".toml")]
     bundles = [path for path in bundles or [] if path.suffix != ".toml"]
     if bundles:
-        _refuse_matrix_options(file=file, target=target, baseline=baseline, keep=keep, update=update_baseline)
+        _refuse_matrix_options(
+            file=file, target=target, baseline=baseline, keep=keep, update=update_baseline, reference=reference
+        )
         _self_tests(bundles, on, names, output_path, output, emulation, allow_unverified=allow_unverified)
         return
     if on is not None:
@@ -114,8 +124,9 @@ def validate(
         allow_unverified=allow_unverified,
     )
     question = Question(
-        tuple(file or [None]), tuple(target or ()), tuple(overrides or ()), jobs, keep, options, emulation
-    )
+        tuple(file or [None]), tuple(target or ()), tuple(overrides or ()), jobs, keep, options, emulation,
+        reference, not no_blame,
+    )  # fmt: skip
     accepted = read_baseline(baseline) if baseline is not None and not update_baseline else None
     answer = run_matrix(question, output, baseline=accepted, where=str(baseline))
     if update_baseline and baseline is not None:
@@ -236,4 +247,15 @@ def _text(summary: Summary) -> str:
     counted = [f"{sum(row[0] == word for row in rows)} {word}" for word in dict.fromkeys(row[0] for row in rows)]
     lines = [table(rows, headers=("", "model", "target", "precision", "size", "p50", "verdict")), *summary.baseline]
     lines += table_of(summary.reports)
-    return "\n".join([*lines, f"{len(rows)} builds: {', '.join(counted)}"])
+    failures = [line for report in summary.reports for line in _failures(report)]
+    return "\n".join([*lines, *failures, f"{len(rows)} builds: {', '.join(counted)}"])
+
+
+def _failures(report: Report) -> Iterator[str]:
+    """What failed and is not in the table, with what helps."""
+    for check in report.checks:
+        if check.outcome == "failed":
+            told = "" if check.id.startswith("baseline/") else f": {check.message}"  # the baseline's lines say it
+            yield f"{report.model}/{report.target}: {check.title}{told}"
+            if check.fix:
+                yield f"  what helps: {check.fix}"

@@ -187,6 +187,7 @@ class Report:
         budgets: the same as checks, with numbers.
         findings: what the comparison with the reference found, remarks included, as text.
         measured: where and when the latency was measured: device, cpu, isa, threads, measured_at.
+        yardstick: digest of what the speed-up is measured by: the float network, its runtime and threads.
         fits: the target's memories, as far as its facts name them.
         memory_peak: of the model's activations, from the lifetimes of its tensors; None where sizes are not known.
         blame: error by layer; None where nobody asked for it.
@@ -213,6 +214,7 @@ class Report:
     comparison: Comparison | None = None
     latency: Latency | None = None
     measured: Facts = field(default_factory=dict)
+    yardstick: str | None = None
     passes: tuple[PassRow, ...] = ()
     lowerings: tuple[str, ...] = ()
     placement: Placement | None = None

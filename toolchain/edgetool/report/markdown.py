@@ -94,7 +94,8 @@ def _checks(report: Report) -> Iterator[str]:
     for check in report.checks:
         if check.outcome != "passed":
             helps = f" What helps: {_text(check.fix)}" if check.fix else ""
-            yield f"- {_MARKS[check.outcome]} **{_text(check.title)}**: {_text(check.message)}.{helps}"
+            nodes = f" Nodes: {', '.join(f'`{_text(name)}`' for name in check.nodes)}." if check.nodes else ""
+            yield f"- {_MARKS[check.outcome]} **{_text(check.title)}**: {_text(check.message)}.{nodes}{helps}"
     passed = sum(check.outcome == "passed" for check in report.checks)
     if passed:
         yield f"- {_MARKS['passed']} {passed} checks passed"
