@@ -6,10 +6,8 @@ has the formulas, the placement rules and their sources.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -20,14 +18,9 @@ from edgetool.problem import Problem
 from edgetool_passes.quantization.rules import WEIGHTED, Operator, Precision, Rules
 
 if TYPE_CHECKING:
-    import numpy as np
-    import onnx
-
-    from edgetool.qdq.ranges import Range
-    from edgetool_passes.quantization.calibration import Calibration
     from edgetool_passes.quantization.calibrators import Calibrator
+    from edgetool_passes.quantization.observation import Wishes
     from edgetool_passes.quantization.placement import Placement
-    from edgetool_passes.quantization.smoothing import Group, Smoothed
 
 _OPSET = 13
 """The first opset whose DequantizeLinear has one scale a channel."""
@@ -88,12 +81,11 @@ class QuantizeStaticOptions(PassOptions):
         "counts. `int8`; `int8-act16`: int8 weights, int16 activations, which takes opset 21 and which processors "
         "without such kernels compute in float; `float`.",
     )
-    equalization: float = Field(
-        default=0.0,
-        ge=0,
-        le=1,
+    equalization: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = Field(
+        default="auto",
         description="Strength of cross-layer equalization: how far channels between convolutions get similar ranges; "
-        "0 turns it off, 0.5 suits networks with depthwise convolutions. Tensors that are scaled get new names.",
+        "0 turns it off. `auto` is 0.5 in networks with depthwise convolutions, unless the calibrator is "
+        "`entropy`, else 0. Tensors that are scaled get new names.",
     )
     pools: bool = Field(
         default=False,
@@ -121,26 +113,11 @@ class QuantizeStaticOptions(PassOptions):
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """What calibration found out.
-
-    Attributes:
-        ranges: of every tensor to quantize or to record.
-        to_record: the tensors whose ranges a backend may need.
-        means: by channel, of the inputs of nodes whose bias is to be corrected.
-    """
-
-    ranges: Mapping[str, Range]
-    to_record: tuple[str, ...]
-    means: Mapping[str, np.ndarray[Any, Any]]
-
-
 class QuantizeStatic(Pass[QuantizeStaticOptions]):
     """Writes Q/DQ that TensorRT, OpenVINO and ONNX Runtime all take."""
 
     Options = QuantizeStaticOptions
-    revision = 2
+    revision = 3
 
     @classmethod
     def wants_calibration(cls, options: PassOptions) -> bool:
@@ -168,9 +145,10 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
         from edgetool.qdq.ranges import write_ranges
         from edgetool_passes.quantization.calibration import Calibration
         from edgetool_passes.quantization.insertion import insert_pairs, insert_weights
+        from edgetool_passes.quantization.observation import observe
         from edgetool_passes.quantization.placement import place, store_constants
         from edgetool_passes.quantization.report import counts
-        from edgetool_passes.quantization.smoothing import read_smoothed, smoothable
+        from edgetool_passes.quantization.smoothing import read_smoothed
 
         calibration = Calibration(context, where=model.path)
         proto = load(model.path)
@@ -180,18 +158,15 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
             proto = convert_opset(proto, needed, where=str(model.path))
         store_constants(proto.graph)
         placement = place(proto, self.options.rules())
-        equalized = self._equalize(proto, placement, calibration)
-        groups = smoothable(proto.graph, placement) if self.options.smoothing else {}
-        smoothed = self._smooth(proto, groups, calibration)
-        seen = self._see(proto, placement, smoothed, calibration)
-        read_smoothed(proto.graph, groups, smoothed)
+        seen = observe(proto, placement, self._wishes(placement), calibration)
+        read_smoothed(proto.graph, seen.groups, seen.smoothed)
         corrected = insert_weights(
             proto.graph,
             placement,
             bits=self.options.weight_bits,
             per_channel=self.options.per_channel,
             means=seen.means,
-            factors={one.name: one.factor for one in smoothed.values()},
+            factors={one.name: one.factor for one in seen.smoothed.values()},
         )
         insert_pairs(proto.graph, placement, seen.ranges)
         write_ranges(proto, {tensor: seen.ranges[tensor] for tensor in seen.to_record})
@@ -205,8 +180,9 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
             changed=True,
             facts={
                 **quantized,
-                "equalized": equalized,
-                "smoothed": len(smoothed),
+                "equalization": seen.equalization,
+                "equalized": seen.equalized,
+                "smoothed": len(seen.smoothed),
                 "biases_corrected": corrected,
                 "calibrator": self._calibrator(placement),
                 "calibration_feeds": calibration.data.count,
@@ -216,80 +192,28 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
             },
         )
 
+    def _wishes(self, placement: Placement) -> Wishes:
+        from edgetool_passes.quantization.observation import Wishes
+
+        options, calibrator = self.options, self._calibrator(placement)
+        return Wishes(
+            calibrator=calibrator,
+            percentile=options.percentile,
+            equalization=self._equalization(calibrator),
+            smoothing=options.smoothing,
+            bias_correction=options.bias_correction,
+        )
+
+    def _equalization(self, calibrator: Calibrator) -> float | None:
+        """None: what suits the network. `entropy` cuts off the rare large values that equalization makes room for."""
+        if self.options.equalization != "auto":
+            return self.options.equalization
+        return 0.0 if calibrator == "entropy" else None
+
     def _calibrator(self, placement: Placement) -> Calibrator:
         if self.options.calibrator != "auto":
             return self.options.calibrator
         return "mse" if any(site.node.op_type in ("Conv", "ConvTranspose") for site in placement.sites) else "min-max"
-
-    def _equalize(self, proto: onnx.ModelProto, placement: Placement, calibration: Calibration) -> int:
-        """Even the channels between convolutions out by what one run over the samples says; how many streams."""
-        from edgetool_passes.quantization.equalization import choose_factors, equalizable, equalize
-        from edgetool_passes.quantization.histogram import ChannelPeaks
-        from edgetool_passes.quantization.streams import streams
-
-        activations = placement.activations()
-        found = equalizable(streams(proto), activations) if self.options.equalization else ()
-        if not found:
-            return 0
-        members = {name for stream in found for name in stream.tensors}
-        peaks = {name: ChannelPeaks() for name in activations if name in members}
-        calibration.run(proto, peaks, purpose="samples for equalization")
-        chosen = [
-            choose_factors(
-                proto.graph,
-                stream,
-                [peaks[name] for name in stream.tensors if name in peaks],
-                strength=self.options.equalization,
-            )
-            for stream in found
-        ]
-        equalize(proto.graph, chosen)
-        return len(found)
-
-    def _smooth(
-        self, proto: onnx.ModelProto, groups: Mapping[str, Group], calibration: Calibration
-    ) -> dict[str, Smoothed]:
-        """Divide the inputs of MatMul nodes by what one run over the samples says about their channels."""
-        from edgetool_passes.quantization.histogram import ChannelMagnitudes
-        from edgetool_passes.quantization.smoothing import divide
-
-        if not groups:
-            return {}
-        magnitudes = {tensor: ChannelMagnitudes(group.channels) for tensor, group in groups.items()}
-        calibration.run(proto, magnitudes, purpose="samples for smoothing")
-        return divide(proto.graph, groups, magnitudes, strength=self.options.smoothing)
-
-    def _see(
-        self,
-        proto: onnx.ModelProto,
-        placement: Placement,
-        smoothed: Mapping[str, Smoothed],
-        calibration: Calibration,
-    ) -> Seen:
-        """Watch everything else that is needed in one run over the samples."""
-        from edgetool_passes.quantization.bias_correction import CORRECTABLE
-        from edgetool_passes.quantization.calibrators import choose_range, new_watch
-        from edgetool_passes.quantization.histogram import Both, ChannelMeans
-        from edgetool_passes.quantization.recorded import tensors_to_record
-
-        calibrator = self._calibrator(placement)
-        to_record = tensors_to_record(proto.graph, placement)
-        divided = [one.name for one in smoothed.values()]
-        extents = {tensor: new_watch(calibrator) for tensor in (*placement.activations(), *to_record, *divided)}
-        means = {
-            site.node.input[site.activation]: ChannelMeans()
-            for site in placement.sites
-            if self.options.bias_correction and site.activation is not None and site.node.op_type in CORRECTABLE
-        }
-        watches = {
-            tensor: Both(extent, means[tensor]) if tensor in means else extent for tensor, extent in extents.items()
-        }
-        calibration.run(proto, watches, purpose="calibration samples")
-        ranges = {
-            tensor: choose_range(extent, calibrator, percentile=self.options.percentile)
-            for tensor, extent in extents.items()
-        }
-        return Seen(ranges, to_record, {tensor: mean.values for tensor, mean in means.items()})
 
 
 def _too_old(newest: int) -> Problem:

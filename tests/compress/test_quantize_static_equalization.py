@@ -165,3 +165,26 @@ def test_nothing_to_equalize_is_said(tmp_path: Path, apply_pass: Any) -> None:  
     model = written(tmp_path / "m.onnx", nodes, stored, {"x": [2, 4]}, {"y": [2, 4]})
     feeds = [{"x": np.random.default_rng(seed).normal(size=(2, 4)).astype(np.float32)} for seed in range(4)]
     assert apply_pass(QuantizeStatic, model, feeds, equalization=0.5).result.facts["equalized"] == 0
+
+
+@pytest.mark.parametrize(("depthwise", "strength", "equalized"), [(True, 0.5, 3), (False, 0.0, 0)])
+def test_left_to_the_network_it_is_on_where_a_convolution_is_depthwise(
+    tmp_path: Path,
+    apply_pass: Any,  # noqa: F811
+    depthwise: bool,
+    strength: float,
+    equalized: int,
+) -> None:
+    model = mobile_block(tmp_path)
+    if not depthwise:
+        proto = onnx.load(model.path)
+        deep = next(node for node in proto.graph.node if node.name == "deep")
+        deep.attribute.remove(next(entry for entry in deep.attribute if entry.name == "group"))
+        weight = next(tensor for tensor in proto.graph.initializer if tensor.name == "deep_w")
+        dense = np.random.default_rng(0).normal(size=(WIDE, WIDE, 3, 3)).astype(np.float32)
+        weight.CopyFrom(numpy_helper.from_array(dense, "deep_w"))
+        onnx.save(proto, model.path)
+    left, told = (apply_pass(QuantizeStatic, model, images(4), **how) for how in ({}, {"equalization": strength}))
+    facts = left.result.facts
+    assert (facts["equalization"], facts["equalized"]) == (strength, equalized)
+    assert left.proto.SerializeToString() == told.proto.SerializeToString()

@@ -52,7 +52,8 @@ def test_exclude_wins_over_layers(tmp_path: Path, apply_pass: Any) -> None:  # n
 
 def test_one_tensor_can_be_read_in_both_widths(tmp_path: Path, apply_pass: Any) -> None:  # noqa: F811
     """`stem_out` is read by the expansion and by the residual Add."""
-    proto = apply_pass(QuantizeStatic, mobile_block(tmp_path), images(4), layers={"add": "int8-act16"}).proto
+    how = {"layers": {"add": "int8-act16"}, "equalization": 0}  # scaled tensors have other names
+    proto = apply_pass(QuantizeStatic, mobile_block(tmp_path), images(4), **how).proto
     pairs = [node for node in proto.graph.node if node.op_type == "QuantizeLinear" and node.input[0] == "stem_out"]
     assert sorted(str(constant(proto, node.input[2]).dtype) for node in pairs) == ["int16", "int8"]
     scales = {str(constant(proto, node.input[2]).dtype): float(constant(proto, node.input[1])) for node in pairs}
@@ -66,7 +67,8 @@ def test_sixteen_bits_are_finer_on_both_runtimes(tmp_path: Path, apply_pass: Any
     expected = run(model.path, feeds)
     errors = {}
     for width in ("int8", "int8-act16"):
-        typed = apply_pass(QuantizeStatic, model, images(16), layers={"*": width}, bias_correction=False).result.model
+        how = {"layers": {"*": width}, "bias_correction": False, "equalization": 0}
+        typed = apply_pass(QuantizeStatic, model, images(16), **how).result.model
         backend = kind(kind.Options())
         context = BuildContext(threads=1)
         (tmp_path / width).mkdir()

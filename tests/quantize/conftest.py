@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from edgetool.artifact import Model
 from edgetool.context import PassContext
 from edgetool.graph import read_model
 from edgetool.passes.base import AnyPass, PassResult
+from edgetool.runner import Runner
 from edgetool.signature import DimRange
 from edgetool_onnxruntime.reference import open_onnx
 
@@ -42,10 +43,15 @@ class Samples:
 
 @dataclass
 class Applied:
-    """A result, and what the user was told meanwhile."""
+    """A result, what the user was told meanwhile, and how often a network was opened to be run."""
 
     result: PassResult
     notes: list[str] = field(default_factory=list)
+    runs: int = 0
+
+    def opened(self, path: Path) -> Runner:
+        self.runs += 1
+        return open_onnx(path, 1)
 
     @property
     def proto(self) -> onnx.ModelProto:
@@ -59,14 +65,21 @@ ApplyPass = Callable[..., Applied]
 def apply_pass(tmp_path: Path) -> ApplyPass:
     """Applies a pass class with options to a model, with samples or without."""
 
-    def apply(kind: type[AnyPass], model: Model, samples: Sequence[Feed] | None = None, **options: Any) -> Applied:
+    def apply(
+        kind: type[AnyPass],
+        model: Model,
+        samples: Sequence[Feed] | None = None,
+        kept: MutableMapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Applied:
         workdir = tmp_path / f"work{len(list(tmp_path.glob('work*')))}"
         workdir.mkdir()
         applied = Applied(PassResult(model, changed=False))
         context = PassContext(
             threads=1,
-            open_reference=lambda path: open_onnx(path, 1),
+            open_reference=applied.opened,
             calibration=None if samples is None else Samples(samples),
+            kept=kept,
             note=applied.notes.append,
         )
         applied.result = kind(kind.Options(**options)).apply(model, workdir, context)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgetool_passes.quantization.calibrators import Calibrator, choose_range, new_watch
-from edgetool_passes.quantization.histogram import BINS, ChannelMagnitudes, ChannelMeans, Extent, Histogram
+from edgetool_passes.quantization.histogram import BINS, ChannelExtents, ChannelMeans, Extent, Histogram
 
 CALIBRATORS = get_args(Calibrator)
 
@@ -97,10 +97,12 @@ def test_one_sided_tensors_stay_one_sided() -> None:
 
 
 def test_channel_watches() -> None:
-    magnitudes, means = ChannelMagnitudes(2), ChannelMeans()
+    extents, means = ChannelExtents(2), ChannelMeans()
     for part in (np.array([[[1, -9], [2, 3]]], np.float32), np.array([[[-4, 1], [0, 0]]], np.float32)):
-        magnitudes.see(part)
-    assert magnitudes.values.tolist() == [4, 9]
+        extents.see(part)
+    assert extents.magnitudes.tolist() == [4, 9]
+    divided = extents.divided(np.array([2, 3], np.float32))
+    assert (divided.low, divided.high) == (pytest.approx(-3), pytest.approx(1)), "of -4/2, -9/3, 2/2 and 3/3"
     image = np.zeros((2, 3, 4, 4), np.float32)
     image[:, 1] = 5
     means.see(image)

@@ -53,7 +53,7 @@ def test_weights_are_int8_per_channel_and_biases_float(apply_pass: ApplyPass, re
 
 
 def test_pairs_are_on_inputs_only_and_shared(apply_pass: ApplyPass, residual_cnn: Model) -> None:
-    proto = apply_pass(QuantizeStatic, residual_cnn, pictures(8)).proto
+    proto = apply_pass(QuantizeStatic, residual_cnn, pictures(8), equalization=0).proto
     quantized = [node.input[0] for node in proto.graph.node if node.op_type == "QuantizeLinear"]
     assert sorted(quantized) == sorted(["image", "pooled", "wide_out", "deep_out", "flat"])
     nodes = by_name(proto)
@@ -63,7 +63,7 @@ def test_pairs_are_on_inputs_only_and_shared(apply_pass: ApplyPass, residual_cnn
 
 
 def test_ranges_for_backends_are_recorded(apply_pass: ApplyPass, residual_cnn: Model) -> None:
-    ranges = read_ranges(apply_pass(QuantizeStatic, residual_cnn, pictures(8)).proto)
+    ranges = read_ranges(apply_pass(QuantizeStatic, residual_cnn, pictures(8), equalization=0).proto)
     assert set(ranges) == {"stem_out", "pooled", "wide_out", "deep_out", "thin", "sum", "mean", "flat"}
     assert ranges["wide_out"].low == 0
     assert 0 < ranges["wide_out"].high <= 6
@@ -106,6 +106,49 @@ def test_smoothing_saves_a_transformer_with_an_outlier_channel(apply_pass: Apply
     assert 1 - cosines[0.95] < (1 - cosines[0.0]) / 4
 
 
+def test_one_run_tells_the_extents_of_smoothed_tensors(apply_pass: ApplyPass, transformer_block: Model) -> None:
+    """What the pass derives from channels is what a second run over the divided tensors would have seen."""
+    samples = sentences(8)
+    applied = apply_pass(QuantizeStatic, transformer_block, samples, attention_scores=True, attention_values=True)
+    assert applied.runs == 1
+    float_model, proto = onnx.load(transformer_block.path), applied.proto
+    smoothing = [tensor.name for tensor in proto.graph.initializer if tensor.name.endswith("_smoothing")]
+    assert len(smoothing) == 4
+    for name in smoothing:
+        tensor = name.removesuffix("_smoothing")
+        del float_model.graph.output[:]
+        float_model.graph.output.add().name = tensor
+        onnx.save(float_model, transformer_block.path)
+        divided = run(transformer_block.path, samples) * constant(proto, name)
+        pair = next(node for node in proto.graph.node if node.input[0] == f"{tensor}_smoothed")
+        assert constant(proto, pair.input[1]) == pytest.approx(np.abs(divided).max() / 127, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("network", "runs", "options"),
+    [("transformer", 1, {"attention_scores": True}), ("cnn", 1, {}), ("cnn", 2, {"equalization": 0.5})],
+)
+def test_recipes_of_one_process_share_what_the_samples_told(
+    apply_pass: ApplyPass,
+    transformer_block: Model,
+    residual_cnn: Model,
+    network: str,
+    runs: int,
+    options: dict[str, float],
+) -> None:
+    model, samples = (transformer_block, sentences(6)) if network == "transformer" else (residual_cnn, pictures(6))
+    options = {"equalization": 0.0, **options}
+    kept: dict[str, object] = {}
+    first = apply_pass(QuantizeStatic, model, samples, kept=kept, **options)
+    for changed in ({}, {"attention_scores": False}, {"weight_bits": 7}):
+        again = apply_pass(QuantizeStatic, model, samples, kept=kept, **{**options, **changed})
+        alone = apply_pass(QuantizeStatic, model, samples, **{**options, **changed})
+        assert (first.runs, again.runs, alone.runs) == (runs, 0, runs)
+        assert again.proto.SerializeToString() == alone.proto.SerializeToString()
+    other = apply_pass(QuantizeStatic, model, samples, kept=kept, **{**options, "calibrator": "entropy"})
+    assert other.runs > 0 or network == "cnn", "an extent is no histogram"
+
+
 def test_smoothing_alone_changes_no_result(apply_pass: ApplyPass, transformer_block: Model) -> None:
     """With weights of another node's excluded, the rewritten products are still the float ones."""
     applied = apply_pass(
@@ -141,7 +184,7 @@ def test_attention_is_quantized_on_request(
 
 def test_seven_bits_stay_within_seven_bits(apply_pass: ApplyPass, residual_cnn: Model) -> None:
     proto = apply_pass(QuantizeStatic, residual_cnn, pictures(4), weight_bits=7).proto
-    integers = [tensor for tensor in proto.graph.initializer if tensor.name.endswith("_w_int8")]
+    integers = [tensor for tensor in proto.graph.initializer if tensor.name.endswith("_int8")]
     assert len(integers) == 5
     assert max(np.abs(constant(proto, tensor.name).astype(int)).max() for tensor in integers) == 63
 

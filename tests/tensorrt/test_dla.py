@@ -48,6 +48,7 @@ def quantized(folder: Path, **options: Any) -> Path:
         threads=1, open_reference=lambda path: open_onnx(path, 1), calibration=Samples(pictures(6)), note=print
     )
     model = make_residual_cnn(folder)
+    options = {"equalization": 0, **options}  # scaled tensors have other names
     return QuantizeStatic(QuantizeStatic.Options(**options)).apply(model, workdir, context).model.path
 
 

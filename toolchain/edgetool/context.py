@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from edgetool.runner import Feeds, Runner
 
@@ -57,10 +57,13 @@ class PassContext(WorkContext):
         open_reference: opens any ONNX file in the reference runtime, for calibration and overflow checks.
             The file may have extra outputs; feeds and results are name -> array.
         calibration: the user's samples, or None when there are none.
+        kept: where a pass may leave what it learnt for the next one in the same process, by a name that says what it
+            follows from; None where nobody will come.
     """
 
     open_reference: Callable[[Path], Runner]
     calibration: CalibrationSet | None = None
+    kept: MutableMapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

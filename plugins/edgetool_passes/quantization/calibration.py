@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edgetool.context import CalibrationSet, PassContext
 from edgetool.errors import ConfigError, ModelError
 from edgetool_passes.quantization.histogram import Watch
+from edgetool_passes.quantization.shelf import Shelf
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 class Calibration:
     """The user's samples and the runtime to run them in.
 
-    The first run also judges the samples. Nothing of a sample is kept once the next one comes.
+    The first run also judges the samples. Nothing of a sample is kept once the next one comes. What the watches of a
+    run saw is, where the context outlives the pass, and then no other pass has to run the same network again.
 
     Args:
         context: lends the reference runtime and the samples.
@@ -57,6 +59,9 @@ class Calibration:
         """
         from edgetool.graph.save import save
 
+        shelf = Shelf(self._context.kept, model, self.data.digest) if self._context.kept is not None else None
+        if shelf is not None and shelf.fill(watches):
+            return
         judge = _Judge()
         done = 0
         with tempfile.TemporaryDirectory(prefix="edgetool-calibration-") as folder:
@@ -75,6 +80,8 @@ class Calibration:
             for warning in judge.warnings():
                 self._context.note(warning)
         self._judged = True
+        if shelf is not None:
+            shelf.keep(watches)
 
     def _show(self, watches: Mapping[str, Watch], values: Feeds) -> None:
         import numpy as np

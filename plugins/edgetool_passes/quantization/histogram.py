@@ -36,18 +36,39 @@ class Extent:
         return max(-self.low, self.high)
 
 
-class ChannelMagnitudes:
-    """The largest absolute value of every channel of the last axis: float32 [channels]."""
+class ChannelExtents:
+    """The smallest and the largest value of every channel of the last axis; zero is between them."""
 
     def __init__(self, channels: int) -> None:
         import numpy as np
 
-        self.values: Array = np.zeros(channels, np.float32)
+        self._low: Array = np.zeros(channels, np.float32)
+        self._high: Array = np.zeros(channels, np.float32)
 
     def see(self, values: Array) -> None:
         import numpy as np
 
-        np.maximum(self.values, np.abs(values).reshape(-1, self.values.size).max(axis=0), out=self.values)
+        rows = values.reshape(-1, self._low.size)
+        np.minimum(self._low, rows.min(axis=0), out=self._low)
+        np.maximum(self._high, rows.max(axis=0), out=self._high)
+
+    @property
+    def magnitudes(self) -> Array:
+        """The largest absolute value: float32 [channels]."""
+        import numpy as np
+
+        largest: Array = np.maximum(-self._low, self._high)
+        return largest
+
+    def divided(self, factor: Array) -> Extent:
+        """Of the whole tensor when every channel is multiplied by `1 / factor`, as the graph does it: not an estimate.
+
+        Multiplying by a number above zero and rounding keep the order of the values, so that the extremes stay.
+        """
+        extent = Extent()
+        inverse = 1 / factor
+        extent.low, extent.high = float((self._low * inverse).min()), float((self._high * inverse).max())
+        return extent
 
 
 class ChannelPeaks:
@@ -104,13 +125,17 @@ class ChannelMeans:
 
 
 class Both:
-    """Two watches of one tensor."""
+    """Several watches of one tensor.
 
-    def __init__(self, first: Watch, second: Watch) -> None:
-        self._watches = (first, second)
+    Attributes:
+        watches: they.
+    """
+
+    def __init__(self, *watches: Watch) -> None:
+        self.watches = watches
 
     def see(self, values: Array) -> None:
-        for watch in self._watches:
+        for watch in self.watches:
             watch.see(values)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetool.qdq.editor import GraphEditor
 from edgetool.qdq.index import GraphIndex
-from edgetool_passes.quantization.histogram import ChannelMagnitudes
+from edgetool_passes.quantization.histogram import ChannelExtents
 from edgetool_passes.quantization.placement import Placement, Site
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Smoothed:
 def divide(
     graph: onnx.GraphProto,
     groups: Mapping[str, Group],
-    magnitudes: Mapping[str, ChannelMagnitudes],
+    seen: Mapping[str, ChannelExtents],
     *,
     strength: float,
 ) -> dict[str, Smoothed]:
@@ -78,7 +78,7 @@ def divide(
     Args:
         graph: edited in place.
         groups: from `smoothable`.
-        magnitudes: of each group's activation.
+        seen: of each group's activation.
         strength: `a` of the formula: 0 moves nothing but what the weights ask for, 1 evens the activations out.
     """
     import numpy as np
@@ -88,8 +88,8 @@ def divide(
     found: dict[str, Smoothed] = {}
     for tensor, group in groups.items():
         rows = [np.abs(index.values(site.weight_name)).max(axis=1) for site in group.sites]
-        seen = np.maximum(magnitudes[tensor].values, _TINY)
-        factor = seen**strength / np.maximum(np.maximum.reduce(rows), _TINY) ** (1 - strength)
+        largest = np.maximum(seen[tensor].magnitudes, _TINY)
+        factor = largest**strength / np.maximum(np.maximum.reduce(rows), _TINY) ** (1 - strength)
         factor = np.maximum(factor, _TINY).astype(np.float32)
         inverse = editor.constant(1 / factor, f"{tensor}_smoothing")
         found[tensor] = Smoothed(editor.node("Mul", (tensor, inverse), f"{tensor}_smoothed"), factor)

@@ -62,6 +62,15 @@ def is_depthwise(node: onnx.NodeProto, weight_shape: tuple[int, ...]) -> bool:
     return node.op_type == "Conv" and attribute(node, "group", 1) > 1 and weight_shape[1] == 1
 
 
+def has_depthwise(graph: onnx.GraphProto) -> bool:
+    """Whether the main graph has a depthwise convolution with a stored weight."""
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    return any(
+        node.op_type == "Conv" and node.input[1] in shapes and is_depthwise(node, shapes[node.input[1]])
+        for node in graph.node
+    )
+
+
 class _Survey:
     """One walk over the graph; tensors that must be scaled alike share a root."""
 

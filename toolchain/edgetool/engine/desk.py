@@ -18,6 +18,7 @@ from edgetool.runner import Runner
 from edgetool.signature import Signature
 
 if TYPE_CHECKING:
+    from edgetool.engine.held import HeldEngine
     from edgetool.validate.data import Dataset
 
 
@@ -64,12 +65,21 @@ class TensorsAt:
 
 
 class Desk:
-    """What stays open between the requests of one child."""
+    """What stays open between the requests of one child.
+
+    Attributes:
+        runner: an engine, where this child was asked to open one.
+        datasets: samples that were read.
+        kept: what passes learnt from samples, for the next pass.
+        held: another engine, in a child of this child; None until there is one.
+    """
 
     def __init__(self) -> None:
         self.runner: Runner | None = None
         self.file: EngineFile | None = None
         self.datasets: dict[str, Dataset] = {}
+        self.kept: dict[str, Any] = {}
+        self.held: HeldEngine | None = None
 
     def open(self, file: EngineFile) -> dict[str, Any]:
         self.file = file
@@ -102,6 +112,11 @@ class Desk:
             give_back()
         found = self.file.plugin().evidence(self.file.engine(), self.file.context())
         return {"nodes": [row.to_json() for row in found.nodes], "unfused": list(found.unfused)}
+
+    def close(self) -> None:
+        """End what this child began and did not end."""
+        if self.held is not None:
+            self.held.close()
 
     def _opened(self) -> Runner:
         if self.runner is None:

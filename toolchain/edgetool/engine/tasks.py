@@ -173,6 +173,7 @@ def run_pass(task: PassTask, talk: Talk) -> Result:
         threads=task.threads,
         open_reference=lambda path: open_reference(path, task.threads),
         calibration=calibration,
+        kept=talk.desk.kept,
         progress=talk.progress,
         note=talk.note,
     )

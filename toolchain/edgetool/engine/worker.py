@@ -46,6 +46,7 @@ def main(arguments: list[str]) -> None:
             if not message["task"].startswith("engine-"):  # those are many, and timed
                 give_back()
             _send(answers, reply)
+        talk.desk.close()
 
 
 def _handler(task: str) -> Handler:
