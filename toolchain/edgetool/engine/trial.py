@@ -5,13 +5,14 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetool.config.schema import BudgetTable
 from edgetool.engine.desk import EngineFile, Result, Talk
+from edgetool.engine.held import HeldEngine
 from edgetool.engine.isolate import Children, Limits
 from edgetool.engine.reference import open_reference
 from edgetool.engine.remote import RemoteRunner
@@ -125,8 +126,18 @@ class CompletedRunner(Runner):
 
 
 @contextmanager
-def open_pair(task: ValidateTask | MeasureTask) -> Iterator[tuple[RemoteRunner, CompletedRunner]]:
-    """The engine in a child and the reference in this process."""
+def open_pair(
+    task: ValidateTask | MeasureTask, held: HeldEngine | None = None
+) -> Iterator[tuple[RemoteRunner, CompletedRunner]]:
+    """The engine in a child, where it is not held open already, and the reference in this process."""
+    if held is not None and (opened_before := held.get(task.engine)):
+        with (
+            closing(held),
+            open_reference(task.reference.path, task.engine.threads) as opened,
+            CompletedRunner(opened, task.fixed_inputs) as reference,
+        ):
+            yield opened_before, reference
+        return
     group = Children()
     limits = Limits(task.seconds, task.memory)
     with (
@@ -201,7 +212,7 @@ def run_measure(task: MeasureTask, talk: Talk) -> Result:
     """Time both on the golden inputs."""
     from edgetool.bundle.golden import read_golden_inputs
 
-    with open_pair(task) as (engine, reference):
+    with open_pair(task, talk.desk.held) as (engine, reference):
         _refuse_emulated(engine)
         return _measure(engine, reference, read_golden_inputs(task.feeds), task.latency_time)
 

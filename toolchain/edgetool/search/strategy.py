@@ -1,6 +1,7 @@
 """The order in which recipes are tried: few evaluations, each chosen by what the earlier ones said.
 
-1. The float network, the target's own recipe, and every start that takes nothing out of the network.
+1. What usually wins on a network of such operators, and the float network; then the target's own recipe, and every
+   start that takes nothing out of the network.
 2. For each of these, the most promising first: where it misses the accuracy, options that make it more accurate; where
    there is room, options that do more.
 3. What still misses: its layers are ranked by sensitivity in one pass over the data, and the fewest of the worst ones
@@ -58,13 +59,15 @@ class Strategy:
     def run(self) -> None:
         """Try until nothing is left that could be better. Raises OutOfTime."""
         plain = Recipe(self._prefix, main=None)
-        self._bench.try_all([plain])
         rows = list(offered(self._picker.objective, self._target.facts, self._passes))
-        starts = {plain.after(Step(row.use, row.options)).key: row for row in rows if not row.structural}
+        gentle = [row for row in rows if not row.structural]
+        starts = {plain.after(Step(row.use, row.options)).key: row for row in gentle}
+        *guessed, _ = self._bench.try_all([*self._guess(plain, gentle), plain])
         recipes = [plain.after(Step(row.use, row.options)) for row in starts.values()]
         begun = self._bench.try_all([*own_recipes(self._target), *recipes])
         self._settle()
-        left = list({point.recipe.key: point for point in begun}.values())
+        sound = [point for point in guessed if self._picker.sound(point)]
+        left = list({point.recipe.key: point for point in (*sound, *begun)}.values())
         while left:
             left.sort(key=self._promise, reverse=True)
             point = left.pop(0)
@@ -76,10 +79,24 @@ class Strategy:
         self._settle()
         self._tell_apart()
 
+    def _guess(self, plain: Recipe, starts: Sequence[Start]) -> Iterator[Recipe]:
+        """What usually wins goes first: the first start with all that makes it faster for such a network."""
+        if self._picker.objective != "latency" or not starts:
+            return
+        step = Step(starts[0].use, starts[0].options)
+        recipe = plain.after(step)
+        if operators := self._bench.operators(plain):
+            for row in _tweaks(step, operators):
+                recipe = recipe.with_options(row.options) if row.wants == "speed" else recipe
+        yield recipe
+
+    def _plain(self) -> Point:
+        return next(row for row in self._bench.points if row.recipe.main is None)
+
     def _settle(self) -> None:
         """Where the best of the others looks better than float, but is not so beyond doubt: the two take turns."""
-        plain = self._bench.points[0]
-        rivals = [row for row in self._bench.points[1:] if self._picker.sound(row)]
+        plain = self._plain()
+        rivals = [row for row in self._bench.points if row is not plain and self._picker.sound(row)]
         if self._picker.objective != "latency" or not rivals or not self._picker.sound(plain):
             return
         best = max(rivals, key=self._promise)
@@ -126,7 +143,7 @@ class Strategy:
 
     def _promise(self, point: Point) -> float:
         """How many times as good as float it is; those without an engine come last."""
-        plain = self._bench.points[0]
+        plain = self._plain()
         if point.trial is None or point.trial.measurement is None or plain.trial is None:
             return 0.0
         return self._picker.gain(point, plain)[0] if plain.trial.measurement else 0.0

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetool.engine.desk import EngineFile, Result, Talk
+from edgetool.engine.held import HeldEngine
 from edgetool.engine.reference import open_reference
 from edgetool.engine.requests import DataRequest, ModelFile, request_json
 from edgetool.engine.samples import open_data
 from edgetool.engine.tensors import Header, read_tensors, write_tensors
-from edgetool.engine.trial import CompletedRunner, golden_feeds, open_engine
+from edgetool.engine.trial import CompletedRunner, golden_feeds
 from edgetool.runner import Feeds, Runner
 from edgetool.signature import Signature
 from edgetool.validate.compare import check_labels
@@ -202,16 +203,18 @@ def run_expect(task: ExpectTask, talk: Talk) -> Result:
 
 
 def run_try(task: TryTask, talk: Talk) -> Result:
-    """Run both once on every sample; then each group is judged from what was kept."""
+    """Run both once on every sample; then each group is judged from what was kept.
+
+    The engine stays open: it is measured next.
+    """
     from edgetool.bundle.golden import write_golden
 
     signature = task.engine.signature
     data = open_data(task.evaluation, signature, talk.desk, fixed=task.fixed_inputs)
     metric = open_metric(task.metric, root=task.root) if task.metric else None
-    with (
-        open_engine(task.engine, task.log, task.seconds, memory=task.memory, python=task.python) as engine,
-        StoredReference(task) as reference,
-    ):
+    held = talk.desk.held = talk.desk.held or HeldEngine()
+    engine = held.open(task.engine, task.log, task.seconds, memory=task.memory, python=task.python)
+    with StoredReference(task) as reference:
         comparisons = _compare(task, reference, engine, data, metric, talk)
         golden = golden_feeds(signature, data)
         write_golden(task.directory, golden, {})

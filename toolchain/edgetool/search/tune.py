@@ -12,6 +12,7 @@ from edgetool.engine.pipeline import data_request
 from edgetool.engine.planned import BuildPlan
 from edgetool.engine.services import Services, threads_for
 from edgetool.errors import ConfigError, HostError, InterruptedByUserError, UnprovenError
+from edgetool.search.answers import Answer, Answers
 from edgetool.search.clock import Clock, OutOfTime
 from edgetool.search.limits import ACCURACY, Limits
 from edgetool.search.moves import Objective
@@ -67,6 +68,7 @@ class Tuned:
         front: those that no other beats in both the objective and the loss.
         ended: why it ended.
         seconds: that it took.
+        answers: what would have been chosen before, and since when the last one would.
         unproven: what is open about the chosen recipe.
         allowed: it may stay open.
     """
@@ -81,6 +83,7 @@ class Tuned:
     seconds: float
     unproven: tuple[str, ...]
     allowed: bool
+    answers: tuple[Answer, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -106,6 +109,7 @@ class Tuned:
             "judged": [row.to_json() for row in self.pick.judged],
             "looks": self.pick.looks,
             "unproven": list(self.unproven),
+            "answers": [row.to_json() for row in self.answers],
             "front": [row.name for row in self.front],
             "points": [
                 {**row.point.to_json(), "status": row.status, "reason": row.reason, **_losses(row.point, self.split)}
@@ -130,7 +134,7 @@ def tune(plan: BuildPlan, services: Services, options: TuneOptions) -> Tuned:
     _check_runs_here(plan)
     try:
         with clock.cutting_off(services.children.interrupt):
-            bench, ended = _searched(plan, services, options, clock, budget)
+            bench, ended, answers = _searched(plan, services, options, clock, budget)
     except InterruptedByUserError as error:
         if clock.expired:
             raise _nothing_in_time(plan, options) from error
@@ -150,12 +154,13 @@ def tune(plan: BuildPlan, services: Services, options: TuneOptions) -> Tuned:
         seconds=clock.spent,
         unproven=tuple(_unproven(pick, plan)),
         allowed=options.allow_unverified or plan.target.unverified == "allow",
+        answers=answers.rows,
     )
 
 
 def _searched(
     plan: BuildPlan, services: Services, options: TuneOptions, clock: Clock, budget: BudgetTable
-) -> tuple[Workbench, Ended]:
+) -> tuple[Workbench, Ended, Answers]:
     """Whatever ends the search but an error: what was found until then counts."""
     with Workbench(
         plan,
@@ -170,21 +175,22 @@ def _searched(
         if bench.journal:
             text = f"{len(bench.journal)} recipes of this search were tried before: their results are used again"
             services.listener(Warned(plan.target.name, text))
-        picker = Picker(Limits(budget, bench.split), options.objective, bench.duels)
+        picker, answers = Picker(Limits(budget, bench.split), options.objective, bench.duels), Answers()
+        bench.heard = lambda: answers.note(clock.spent, picker.pick(bench.points).chosen)
         try:
             Strategy(bench, picker, plan.target, services.plugins.passes).run()
         except OutOfTime:
-            return bench, "out of time"
+            return bench, "out of time", answers
         except InterruptedByUserError:
             if not clock.expired:
                 raise
-            return bench, "out of time"
+            return bench, "out of time", answers
         except KeyboardInterrupt:
             services.children.interrupt()
             if not bench.points:
                 raise
-            return bench, "interrupted"
-        return bench, "complete"
+            return bench, "interrupted", answers
+        return bench, "complete", answers
 
 
 def limits_of(plan: BuildPlan, options: TuneOptions) -> BudgetTable:

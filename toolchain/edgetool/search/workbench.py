@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from edgetool.engine.fallback import make_engine
 from edgetool.engine.fingerprint import code_digest
 from edgetool.engine.measurements import Measurement, load_measurement, measurement_key, save_measurement
 from edgetool.engine.outcome import Candidate
-from edgetool.engine.pipeline import DataState, Prepared, apply_recipe, import_source, read_data
+from edgetool.engine.pipeline import DataState, Prepared, Verdict, apply_recipe, ask_support, import_source, read_data
 from edgetool.engine.plan import plan_pass
 from edgetool.engine.planned import BuildPlan, PlannedBackend
 from edgetool.engine.prove import engine_file
@@ -51,11 +51,19 @@ LAYER_SAMPLES = 16
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An engine that ran on the samples but is not measured yet."""
+    """An engine that ran on the samples but is not measured yet.
+
+    Attributes:
+        candidate: the engine and how it came about.
+        golden: inputs to time it on.
+        trial: how it came off.
+        stepper: whose child may still have it open.
+    """
 
     candidate: Candidate
     golden: Path
     trial: Trial
+    stepper: Stepper
 
 
 class Workbench:
@@ -65,6 +73,7 @@ class Workbench:
         points: all that was tried, in order; those of a batch in the batch's order.
         split: of the samples.
         journal: of this search.
+        heard: called whenever a point or a duel is there.
         duels: keys of two recipes to how many times as fast the first is, and how far that may be off, for those that
             took turns with each other.
     """
@@ -97,6 +106,7 @@ class Workbench:
         self._built: dict[str, Built] = {}
         self.points: list[Point] = []
         self.duels: dict[tuple[str, str], tuple[float, float]] = {}
+        self.heard: Callable[[], None] = lambda: None
         self._imported: Prepared = import_source(plan, self._stepper, threads=threads)
         self._data: DataState = read_data(plan, self._stepper, "evaluation", self._imported.reference.signature)
         self.split: Split = split(self._data.count, limit=samples)
@@ -111,7 +121,7 @@ class Workbench:
         self._stack.close()
 
     def try_all(self, recipes: Sequence[Recipe]) -> list[Point]:
-        """Try those that were not tried before, side by side where there are jobs; then measure, one by one.
+        """Try those that were not tried before, as many side by side as there are jobs; then measure, one by one.
 
         Raises:
             OutOfTime: there was no time for them all; what was finished is in `points`.
@@ -122,8 +132,9 @@ class Workbench:
             for recipe in new:
                 self._finish(self._started(recipe, self._stepper))
         else:
-            for point in list(self._pool.map(self._in_thread, new)):
-                self._finish(point)
+            for start in range(0, len(new), self._jobs):
+                for point in list(self._pool.map(self._in_thread, new[start : start + self._jobs])):
+                    self._finish(point)
         known = {point.recipe.key: point for point in self.points}
         if self._clock.expired or any(row.key not in known for row in recipes):
             raise OutOfTime
@@ -156,6 +167,7 @@ class Workbench:
         latency = pydantic.TypeAdapter(Latency).validate_python(result["latency"])
         if latency.speedup is not None and latency.speedup_spread is not None:
             self.duels[one.recipe.key, other.recipe.key] = latency.speedup, max(latency.speedup_spread, AGREE_WITHIN)
+            self.heard()
 
     def rank_layers(self, recipe: Recipe) -> tuple[str, ...]:
         """Names of the nodes that the recipe's main pass compresses, the one that adds the most error itself first.
@@ -203,6 +215,19 @@ class Workbench:
             )
         )
         return tuple(row["layer"] for row in entry.result["layers"])
+
+    def operators(self, recipe: Recipe) -> frozenset[str]:
+        """Of the network as the backend gets it; none where it does not say or does not take it.
+
+        No engine is built for that.
+        """
+        plan, stepper = self._plan_of(recipe), self._stepper
+        try:
+            prepared = apply_recipe(plan, self._imported, stepper, threads=self._threads)
+            verdict = ask_support(plan, self._backend, prepared.model, stepper, threads=self._threads)
+        except LASTING:
+            return frozenset()
+        return operators_of(verdict)
 
     def knows(self, step: Step, option: str) -> bool:
         """Whether the step's pass has an option of this name."""
@@ -267,6 +292,7 @@ class Workbench:
                     point = replace(point, trial=replace(built.trial, measurement=measurement, measured=measured))
         point = replace(point, seconds=point.seconds + time.monotonic() - began)
         self.points.append(point)
+        self.heard()
         if self.journal.get(point.recipe.key) is None:
             self._clock.learn(point.seconds)
             self.journal.add(point.recipe.key, Noted(point.seconds, None))
@@ -307,8 +333,9 @@ class Workbench:
                     ram=footprint(candidate, "ram"),
                     stand_in=stand_in(candidate),
                 ),
-                operators=frozenset(str(row["op_type"]) for row in candidate.verdict.placements),
+                operators=operators_of(candidate.verdict),
             ),
+            stepper,
         )
 
     def _measure(self, built: Built) -> Measurement:
@@ -317,7 +344,7 @@ class Workbench:
         availability = engine.backend.availability
         device = dict(availability.device) if availability else {}
         key = measurement_key(engine.digest, reference.digest, dict(engine.backend.options), self._threads, device)
-        stepper, builder = self._stepper, self._plan.target.builder
+        stepper, builder = built.stepper, self._plan.target.builder
         if found := load_measurement(stepper.cache, key):
             return found
         task = MeasureTask(
@@ -346,3 +373,8 @@ class Workbench:
             "passes": {name: code_digest(row.loader) for name, row in self._services.plugins.passes.items()},
         }
         return make_key("search", parts).digest[:32]
+
+
+def operators_of(verdict: Verdict) -> frozenset[str]:
+    """Types of the operators that a backend spoke about."""
+    return frozenset(str(row["op_type"]) for row in verdict.placements)
