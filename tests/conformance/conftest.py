@@ -11,8 +11,8 @@ import os
 import time
 from dataclasses import replace
 
-from edgetool.backends import BackendInfo, Runner
-from edgetool.plugin import hookimpl
+from edgetool.backends import Runner
+from edgetool.plugin import BackendInfo, hookimpl
 from edgetool.testing import Interpreter
 
 
@@ -68,4 +68,4 @@ def ill(tmp_path: Path) -> dict[str, str]:
     (folder / "ill_plugin.py").write_text(PLUGIN)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ill-plugin\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[edgetool]\nill = ill_plugin\n")
-    return {"PYTHONPATH": str(folder), "EDGETOOL_CACHE": str(tmp_path / "cache")}
+    return {"PYTHONPATH": str(folder), "EDGETOOL_CACHE_DIR": str(tmp_path / "cache")}

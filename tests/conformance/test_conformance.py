@@ -30,7 +30,6 @@ def test_a_hundred_models_are_validated_or_refused(backend: str, at_least: int, 
 @pytest.mark.parametrize(
     ("backend", "fate", "words"),
     [
-        ("lies", "mismatch", ""),
         ("dies", "crash", "SIGABRT"),
         ("fails", "bug", "nobody thought of this"),
     ],
@@ -50,11 +49,22 @@ def test_a_backend_that_breaks_its_promise_is_a_defect(
 
 
 @pytest.mark.slow
+def test_what_validation_would_notice_is_refused(run_cli: Cli, ill: dict[str, str], tmp_path: Path) -> None:
+    """A build with this backend would end there, so nothing wrong gets out."""
+    found = tmp_path / "found.json"
+    done = run_cli("conformance", "--backend", "lies", "--only", "test_leakyrelu", "-o", found, env=ill)
+    assert done.returncode == 0, done.stdout + done.stderr
+    cases = json.loads(found.read_bytes())["cases"]
+    assert {(row["fate"], row["stage"]) for row in cases} == {("refused", "validate")}
+    assert all("not what the float reference computes" in row["reason"] for row in cases)
+
+
+@pytest.mark.slow
 def test_what_is_known_is_not_run_again(run_cli: Cli, tmp_path: Path) -> None:
-    environment = {"EDGETOOL_CACHE": str(tmp_path / "cache")}
+    environment = {"EDGETOOL_CACHE_DIR": str(tmp_path / "cache")}
     first = run_cli("conformance", "--backend", "onnxruntime", "--only", "test_elu", env=environment)
     assert first.returncode == 0, first.stderr
-    (journal,) = (tmp_path / "cache" / "conformance").iterdir()
+    (journal,) = (tmp_path / "cache").glob("*/conformance/*.jsonl")
     rows = [json.loads(line) for line in journal.read_text().splitlines() if line]
     rows[0]["reason"], rows[0]["fate"] = "as the journal says", "refused"
     journal.write_text("\n".join(map(json.dumps, rows[:1])))
@@ -84,7 +94,7 @@ def test_what_users_get_wrong(arguments: tuple[str, ...], code: str, words: str,
 @pytest.mark.slow
 def test_a_target_brings_its_options_and_its_device(run_cli: Cli, ill: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "targets.toml").write_text(
-        'schema = 1\n[targets.small]\nbackend = "onnxruntime"\nonnxruntime = { providers = ["cpu"] }\n'
+        'schema = 1\n[targets.small]\nbackend = "onnxruntime"\nonnxruntime = { providers = ["CPUExecutionProvider"] }\n'
     )
     done = run_cli("conformance", "--target", "small", "--only", "test_elu", "--json", cwd=tmp_path, env=ill)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -43,8 +43,8 @@ class SwUpdate:
                 timeout=60,
                 check=False,
             )
-        # Its processes end in any order: the exit status is 1 now and then although it was successful, or the last line is
-        # missing, which another process prints than the one that installs.
+        # Its processes end in any order: the exit status is 1 now and then although it was successful, or the last
+        # line is missing, which another process prints than the one that installs.
         if any(word in done.stdout + done.stderr for word in ("SWUPDATE successful", "SWUpdate was successful !")):
             return None
         assert done.returncode != 0, done.stdout + done.stderr

@@ -52,7 +52,7 @@ def test_a_full_disk_for_bundles(warm: Project, tmp_path: Path, mounted: Mount, 
 
 @SLOW
 def test_an_old_bundle_survives_a_disk_that_fills_up(project: Project, mounted: Mount) -> None:
-    output = mounted("out", "size=48k")
+    output = mounted("out", "size=256k")
     assert project.build("--output", output).returncode == 0
     before = _files(output)
     (output / "ballast").write_bytes(bytes(shutil.disk_usage(output).free))

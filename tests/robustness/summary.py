@@ -11,7 +11,7 @@ from typing import Any
 from tests.robustness.campaign import History, Row
 
 _PACKAGES = (
-    "edgetool", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "onnxslim", "protobuf", "pydantic", "typer",
+    "edgetool", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "protobuf", "pydantic", "typer",
 )  # fmt: skip
 
 
