@@ -180,6 +180,22 @@ def test_small_and_excluded_layers_keep_their_weights(tmp_path: Path) -> None:
     }
 
 
+def test_every_number_but_zero_transposes(tmp_path: Path) -> None:
+    """So the operator has it; the rows of the weight are its outputs for 7 as for 1."""
+    made = tiny_cnn(tmp_path)
+    results = []
+    for number in (1, 7):
+        loaded = onnx.load(made.path)
+        (head,) = (node for node in loaded.graph.node if node.op_type == "Gemm")
+        (flag,) = (part for part in head.attribute if part.name == "transB")
+        flag.i = number
+        onnx.save(loaded, made.path)
+        stored = onnx.load(prune(made, sparsity=0.5, importance="magnitude").model.path).graph.initializer
+        results += [numpy_helper.to_array(tensor) for tensor in stored if tensor.name == "head"]
+    np.testing.assert_array_equal(*results)
+    assert zeros(results[1]) == 0.5
+
+
 def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
     once = prune(chain().save(tmp_path), importance="magnitude")
     twice = prune(once.model, importance="magnitude")

@@ -114,8 +114,8 @@ def layer_of(node: onnx.NodeProto, label: str, index: GraphIndex, fed: set[str])
             return made(0, 1 if groups == 1 else None, groups)
         case "ConvTranspose":
             return made(1, 0 if groups == 1 else None, groups)
-        case "Gemm" if not attribute(node, "transA", 0):
-            transposed = attribute(node, "transB", 0)
+        case "Gemm" if len(shape) == 2 and not attribute(node, "transA", 0):
+            transposed = int(attribute(node, "transB", 0) != 0)  # every number but 0 transposes
             return made(1 - transposed, transposed)
         case "MatMul" if len(shape) == 2:
             return made(1, 0)
