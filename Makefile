@@ -40,11 +40,13 @@ examples: $(STAMP)  ## Build every example network for ONNX Runtime and OpenVINO
 bench: $(STAMP)  ## Speed and memory against named alternatives, as ratios.
 	$(BIN)/python -m benchmarks
 
-conformance: $(STAMP)  ## All of the ONNX project's operator tests through both CPU backends; rewrites the table in the docs.
+conformance: $(STAMP)  ## All of the ONNX project's operator tests through every backend; rewrites the table in the docs.
 	mkdir -p build
 	$(BIN)/edgetool conformance --backend onnxruntime --output build/onnxruntime.json
 	$(BIN)/edgetool conformance --backend openvino --output build/openvino.json
-	$(BIN)/python docs/conformance.py build/onnxruntime.json build/openvino.json
+	$(BIN)/edgetool conformance --backend c --output build/c.json
+	$(BIN)/edgetool conformance --target rtx-ada --output build/rtx-ada.json
+	$(BIN)/python docs/conformance.py build/onnxruntime.json build/openvino.json build/c.json build/rtx-ada.json
 
 robustness: $(STAMP)  ## Twenty thousand mutated files through the commands that read them; an interrupted run goes on where it was.
 	nice $(BIN)/python -m tests.robustness --count 20000 --folder build/robustness --summary tests/robustness/summary.json
