@@ -23,6 +23,7 @@ MEANT_FOR: dict[str, tuple[str, ...]] = {
     "local/builder.py": RELEASES[:-1],
     "local/timing.py": RELEASES[:-1],
     "local/dialect.py": RELEASES[:-1],
+    "local/majors.py": RELEASES[:-1],
     "local/runner.py": RELEASES[:-1],
     "local/eight.py": ("8.6",),
     "local/weak.py": ("8.6", "10.3", "10.16"),

@@ -17,10 +17,11 @@ from edgetool.testing import tiny_cnn, tiny_int8_cnn
 from edgetool.testing.models import foreign_operator
 from edgetool_tensorrt.device import Device
 from edgetool_tensorrt.local.builder import ENTRY, build_with
-from edgetool_tensorrt.local.dialect import Dialect, dialect_of
+from edgetool_tensorrt.local.dialect import Dialect
 from edgetool_tensorrt.local.eight import Eight
 from edgetool_tensorrt.local.eleven import Eleven
 from edgetool_tensorrt.local.here import timing_name
+from edgetool_tensorrt.local.majors import dialect_of
 from edgetool_tensorrt.local.ten import Ten
 from edgetool_tensorrt.local.timing import keep_timings, lend_timings
 from edgetool_tensorrt.local.weak import permit_weakly

@@ -15,8 +15,9 @@ from edgetool.errors import UnavailableError
 from edgetool.graph import load
 from edgetool_tensorrt.device import Device
 from edgetool_tensorrt.layers import LAYERS
-from edgetool_tensorrt.local.dialect import Dialect, dialect_of
+from edgetool_tensorrt.local.dialect import Dialect
 from edgetool_tensorrt.local.here import this_machine, timing_name
+from edgetool_tensorrt.local.majors import dialect_of
 from edgetool_tensorrt.local.refusal import build_failure, parse_failure
 from edgetool_tensorrt.local.timing import keep_timings, lend_timings, timings
 from edgetool_tensorrt.local.toolkit import load_toolkit

@@ -6,9 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from edgetool.errors import UnavailableError
 from edgetool_tensorrt.listeners import Stop
-from edgetool_tensorrt.local.toolkit import OLDEST
 from edgetool_tensorrt.network import Network
 from edgetool_tensorrt.rejections import Rejection
 from edgetool_tensorrt.version import Version
@@ -51,26 +49,3 @@ class Dialect(ABC):
     @abstractmethod
     def rejections(self, parser: Any, proto: onnx.ModelProto, *, where: str) -> tuple[Rejection, ...]:
         """The nodes that the parser refused."""
-
-
-def dialect_of(trt: Any) -> Dialect:
-    """The dialect of a TensorRT module. Raises UnavailableError `tensorrt-too-old`."""
-    from edgetool_tensorrt.local.eight import Eight
-    from edgetool_tensorrt.local.eleven import Eleven
-    from edgetool_tensorrt.local.ten import Ten
-
-    version = Version.parse(str(trt.__version__))
-    if version.release() < OLDEST:
-        raise too_old(str(version))
-    if version.major >= 11:
-        return Eleven(trt)
-    return Ten(trt) if version.major >= 10 else Eight(trt)
-
-
-def too_old(version: str) -> UnavailableError:
-    """The error for a release that only its own trtexec can build with."""
-    return UnavailableError(
-        "tensorrt-too-old",
-        f"TensorRT {version} is older than {OLDEST[0]}.{OLDEST[1]}, the oldest that is driven from Python",
-        hint='its trtexec serves: kind = "ssh" with host = "localhost" in [targets.NAME.builder], or "kit"',
-    )
