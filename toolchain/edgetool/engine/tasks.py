@@ -40,7 +40,16 @@ from edgetool.importers.base import Importer, ImportRequest, Source
 from edgetool.passes.base import Pass
 from edgetool.plugin.loading import load_object
 from edgetool.reduce.seams import SeamsTask, run_seams
-from edgetool.search.task import ExpectTask, LayersTask, TryTask, run_expect, run_layers, run_try
+from edgetool.search.task import (
+    ExpectTask,
+    LayersTask,
+    OperatorsTask,
+    TryTask,
+    run_expect,
+    run_layers,
+    run_operators,
+    run_try,
+)
 from edgetool.signature import Signature
 
 
@@ -295,5 +304,6 @@ TASKS: Mapping[str, Handler] = {
     "conformance": handler(CaseTask, run_case),
     "expect": handler(ExpectTask, run_expect),
     "layers": handler(LayersTask, run_layers),
+    "operators": handler(OperatorsTask, run_operators),
     "try": handler(TryTask, run_try),
 }

@@ -115,6 +115,22 @@ class LayersTask:
     fixed_inputs: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class OperatorsTask:
+    """Tell which operators a model has: what is worth trying on it follows from that."""
+
+    model: ModelFile
+
+
+def run_operators(task: OperatorsTask, talk: Talk) -> Result:
+    """Types of all nodes, those of subgraphs too."""
+    from edgetool.graph import load
+    from edgetool.graph.walk import graphs
+
+    graph = load(task.model.path, weights=False).graph
+    return {"operators": sorted({node.op_type for one in graphs(graph) for node in one.node})}
+
+
 def run_layers(task: LayersTask, talk: Talk) -> Result:
     """One pass over the samples for all layers together; the worst first, by the names of the original's nodes."""
     from edgetool.blame.findings import INAUDIBLE

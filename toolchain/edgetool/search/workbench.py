@@ -22,7 +22,7 @@ from edgetool.engine.fallback import make_engine
 from edgetool.engine.fingerprint import code_digest
 from edgetool.engine.measurements import Measurement, load_measurement, measurement_key, save_measurement
 from edgetool.engine.outcome import Candidate
-from edgetool.engine.pipeline import DataState, Prepared, Verdict, apply_recipe, ask_support, import_source, read_data
+from edgetool.engine.pipeline import DataState, Prepared, apply_recipe, import_source, read_data
 from edgetool.engine.plan import plan_pass
 from edgetool.engine.planned import BuildPlan, PlannedBackend
 from edgetool.engine.prove import engine_file
@@ -38,7 +38,7 @@ from edgetool.search.point import Point, Trial
 from edgetool.search.recipe import Recipe, Step
 from edgetool.search.split import Split, split
 from edgetool.search.steps import expected_of, expecting, trying
-from edgetool.search.task import LayersTask
+from edgetool.search.task import LayersTask, OperatorsTask
 from edgetool.validate.budgets import Measured
 from edgetool.validate.comparison import Comparison
 from edgetool.validate.latency import AGREE_WITHIN, Latency
@@ -217,17 +217,13 @@ class Workbench:
         return tuple(row["layer"] for row in entry.result["layers"])
 
     def operators(self, recipe: Recipe) -> frozenset[str]:
-        """Of the network as the backend gets it; none where it does not say or does not take it.
-
-        No engine is built for that.
-        """
+        """Of the network as the recipe leaves it; none where a pass refuses it. No engine is built for that."""
         plan, stepper = self._plan_of(recipe), self._stepper
         try:
             prepared = apply_recipe(plan, self._imported, stepper, threads=self._threads)
-            verdict = ask_support(plan, self._backend, prepared.model, stepper, threads=self._threads)
         except LASTING:
             return frozenset()
-        return operators_of(verdict)
+        return frozenset(stepper.call("operators", "operators", OperatorsTask(prepared.model.file()))["operators"])
 
     def knows(self, step: Step, option: str) -> bool:
         """Whether the step's pass has an option of this name."""
@@ -333,7 +329,7 @@ class Workbench:
                     ram=footprint(candidate, "ram"),
                     stand_in=stand_in(candidate),
                 ),
-                operators=operators_of(candidate.verdict),
+                operators=frozenset(str(row["op_type"]) for row in candidate.verdict.placements),
             ),
             stepper,
         )
@@ -373,8 +369,3 @@ class Workbench:
             "passes": {name: code_digest(row.loader) for name, row in self._services.plugins.passes.items()},
         }
         return make_key("search", parts).digest[:32]
-
-
-def operators_of(verdict: Verdict) -> frozenset[str]:
-    """Types of the operators that a backend spoke about."""
-    return frozenset(str(row["op_type"]) for row in verdict.placements)
