@@ -16,7 +16,7 @@ from tests.robustness.kinds import KINDS, kind_of, write_mutant
 from tests.robustness.seeds import Seeds
 from tests.robustness.trial import Bounds, Ground, import_everything, judge, summary_of
 
-_STARTED_EVERY = 50
+_STARTED_EVERY = 100
 """One in so many runs as a program of its own, as users run it."""
 
 

@@ -32,7 +32,10 @@ _PACKAGES = (
     "edgetool", "edgetool_onnx", "edgetool_onnxruntime", "edgetool_passes", "edgetool_firmware",
     "edgetool_c", "edgetool_openvino", "edgetool_tensorrt",
 )  # fmt: skip
-_LIBRARIES = ("numpy", "onnx_ir.passes.common", "onnxscript.optimizer", "edgetool_tensorrt.plan_description")
+_LIBRARIES = (
+    "numpy", "onnx_ir.passes.common", "onnxscript.optimizer", "pydantic.dataclasses", "pydantic.type_adapter",
+    "edgetool_tensorrt.plan_description",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
