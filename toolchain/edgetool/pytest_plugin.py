@@ -68,12 +68,14 @@ class TargetItem(pytest.Item):
         """Build and validate it, from the cache where nothing changed. Raises ValidationError."""
         from edgetool.cli.matrix import Question, run_matrix
         from edgetool.cli.output import Output
+        from edgetool.emulate.cells import wish_of
         from edgetool.engine.outcome import BuildOptions
         from edgetool.report.baseline import read_baseline
 
         path = self.config.getoption("--edgetool-baseline")
         allow = self.config.getoption("--edgetool-allow-unverified")
-        question = Question((self.path,), (self.name,), (), 1, None, BuildOptions(Path(), allow_unverified=allow))
+        options = BuildOptions(Path(), allow_unverified=allow)
+        question = Question((self.path,), (self.name,), (), 1, None, options, wish_of((), sweep=False))
         baseline = read_baseline(path) if path else None
         answer = run_matrix(question, Output(quiet=True), baseline=baseline, where=str(path))
         (report,) = answer.summary.reports

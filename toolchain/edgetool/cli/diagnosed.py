@@ -53,15 +53,13 @@ def with_export_check(report: Report, project: Project, plan: BuildPlan, referen
         ConfigError: there is no such network, it has other inputs or outputs, or there are no samples.
     """
     from edgetool.engine.pipeline import data_request
+    from edgetool.report.diagnosis import no_export_check
 
-    title = f"the network against {Path(reference).name}"
-    if not any(data_request(plan, purpose) for purpose in ("evaluation", "calibration")):
-        from edgetool.report.diagnosis import EXPORT
-        from edgetool.report.document import Check
-
-        check = Check(EXPORT, title, "unverified", "there are no samples to run them on", "declare [data] evaluation")
-        return replace(report, checks=(check, *report.checks))
-    found, check = _export(project, plan, reference, shared)
+    found, name = None, Path(reference).name
+    if any(data_request(plan, purpose) for purpose in ("evaluation", "calibration")):
+        found, check = _export(project, plan, reference, shared)
+    else:
+        check = no_export_check("there are no samples to run them on", "declare [data] evaluation", against=name)
     return replace(report, checks=(check, *report.checks), blame=found)
 
 
@@ -89,9 +87,9 @@ def _export(project: Project, plan: BuildPlan, reference: str, shared: Services)
     from edgetool.engine.blame import blame_export
     from edgetool.engine.pipeline import import_model, import_source
     from edgetool.engine.plan import plan_preparation
-    from edgetool.report.diagnosis import export_check
+    from edgetool.report.diagnosis import export_check, no_export_check
 
-    config = project.config
+    config, name = project.config, Path(reference).name
     if config.model is not None and config.model.importer is not None:
         # It belongs to the model's own source; the reference may be of another kind.
         config = replace(config, model=config.model.model_copy(update={"importer": None}))
@@ -100,8 +98,14 @@ def _export(project: Project, plan: BuildPlan, reference: str, shared: Services)
     with shared.stepper(plan) as stepper:
         state, _ = import_model(trusted, stepper, threads=effort.threads)
         imported = import_source(plan, stepper, threads=effort.threads)
-        found = blame_export(plan, state, imported, stepper, effort)
-    check = export_check(found, against=Path(reference).name)
+        try:
+            found = blame_export(plan, state, imported, stepper, effort)
+        except (ConfigError, InterruptedByUserError):
+            raise
+        except EdgetoolError as error:
+            # One model that cannot be taken apart must not end the matrix.
+            return None, no_export_check(f"they cannot be compared: {error.message}", error.hint, against=name)
+    check = export_check(found, against=name)
     return (found if check.outcome == "failed" else None), check
 
 

@@ -20,9 +20,6 @@ EXPORT = "export"
 
 _ACCURACY = frozenset({"baseline/accuracy", "baseline/drift", *(f"budget/{name}" for name in ACCURACY)})
 _DRIFTED = "validation/drifted"
-_SCORES = frozenset({"budget/min_metric", "baseline/accuracy"})
-"""Judged by labels, so that the reference itself may have lost it."""
-
 _NAMED = 3
 _LOUDER = 6.0
 """dB: an error of the whole engine this much above that of its network, twice as large, is not the network's."""
@@ -64,7 +61,7 @@ def diagnosed(report: Report, found: Blame | None, *, why_not: str | None = None
 
 def export_check(found: Blame, *, against: str) -> Check:
     """The network against one that it should be equal to."""
-    title = f"the network against {against}"
+    title = _against(against)
     wrong = [row for row in found.layers if row.cause == "export"]
     measured = f"{_decibels(found.outputs_db)} of signal over error at the outputs, {found.samples} samples"
     if not wrong:
@@ -80,6 +77,15 @@ def export_check(found: Blame, *, against: str) -> Check:
     return Check(EXPORT, title, "failed", message + first.fix + more, fix, nodes)
 
 
+def no_export_check(why: str, fix: str | None, *, against: str) -> Check:
+    """The same where the two could not be run."""
+    return Check(EXPORT, _against(against), "unverified", why, fix)
+
+
+def _against(name: str) -> str:
+    return f"the network against {name}"
+
+
 def _lost(report: Report) -> tuple[Check, ...]:
     """Budgets before what was found without any: they say what the user cares about."""
     failed = [check for check in report.checks if check.outcome == "failed"]
@@ -91,10 +97,12 @@ def _lost(report: Report) -> tuple[Check, ...]:
 def _reference_is_bad(report: Report) -> bool:
     """Whether the float reference misses by the labels as well: then nobody after the import lost anything."""
     score = report.comparison.score if report.comparison else None
-    if score is None or any(check.id not in _SCORES for check in _lost(report)):
+    lost = _lost(report)
+    if score is None or not lost:
         return False
     limit = next((row.limit for row in report.budgets if row.name == "min_metric"), -math.inf)
-    return score.reference < limit or score.drop <= SCORE_SLACK
+    bad = {"budget/min_metric": score.reference < limit, "baseline/accuracy": score.drop <= SCORE_SLACK}
+    return all(bad.get(check.id, False) for check in lost)
 
 
 def _culprit(report: Report, found: Blame | None) -> Culprit:
@@ -121,10 +129,15 @@ def _explained(check: Check, culprit: Culprit, report: Report, found: Blame | No
         passes = f"; its passes keep {_decibels(found.outputs_db)}, so the runtime loses the rest" if found else ""
         return replace(check, message=check.message + passes, fix=check.fix or _of_runtime(report))
     if found is None or not (worst := _worst(found)):
-        names = ", ".join(row.name for row in report.passes if row.changed)
-        fix = f"edgetool blame --target {report.target} ranks the layers by what {names} lost; try another recipe"
+        names = [row.name for row in report.passes if row.changed]
+        fix = f"edgetool blame --target {report.target} ranks the layers by what {', '.join(names)} lost"
         if why_not is not None:
-            fix = f"leave out one of its passes at a time: {names}. Its layers cannot be told apart here: {why_not}"
+            cure = (
+                f"{names[0]} alone changed it: leave it out"
+                if len(names) == 1
+                else f"try without {', or '.join(names)}"
+            )
+            fix = f"{cure}. The layers cannot be told apart here: {why_not}"
         return replace(check, fix=check.fix or fix)
     named = ", ".join(f"{row.layer} ({_decibels(_effect(row))})" for row in worst)
     cures = "; ".join([*(f"{row.layer}: {row.fix}" for row in worst if row.fix != kept_float(row.layer)),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from edgetool.config.units import format_seconds
 from edgetool.report.html.markup import text
@@ -11,6 +10,8 @@ from edgetool.validate.latency import Latency, Timing
 
 _WIDTH, _HEIGHT = 640, 180
 _LEFT, _BOTTOM = 44, 34
+_TYPICAL = 3
+"""Times the median, beyond which a run was disturbed by something else."""
 
 
 def bar(share: float, *, outcome: str, label: str) -> str:
@@ -37,9 +38,9 @@ def latencies(latency: Latency) -> str:
     drawn = [(name, side) for name, side in sides if len(side.quantiles) > 1]
     if not drawn:
         return ""
-    # The slowest run may be far out: the axis ends where nearly all runs are, and the table names the slowest.
+    # Slow runs may be far out: the axis ends where most runs are, and the table names the slowest.
     low = min(side.quantiles[0] for _, side in drawn)
-    high = max(side.quantiles[-2] for _, side in drawn)
+    high = max(min(side.quantiles[-2], _TYPICAL * side.p50) for _, side in drawn)
     if high <= low:
         high = low * 1.1 or 1e-9
     lines = "".join(_line(name, side, low, high) for name, side in drawn)
@@ -56,9 +57,20 @@ def latencies(latency: Latency) -> str:
 
 def _line(name: str, side: Timing, low: float, high: float) -> str:
     steps = len(side.quantiles) - 1
-    points = [(_x(value, low, high), _y(at / steps)) for at, value in enumerate(side.quantiles) if value <= high]
+    points = [(_x(value, low, high), _y(place / steps)) for place, value in _inside(side, high)]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return f'<polyline class="{name}" points="{path}"/>'
+
+
+def _inside(side: Timing, high: float) -> Iterator[tuple[float, float]]:
+    """Places and values of the quantiles up to the axis's end, and of the point where the curve crosses that."""
+    before = side.quantiles[0]
+    for at, value in enumerate(side.quantiles):
+        if value > high:
+            yield at - (value - high) / (value - before), high
+            return
+        yield at, value
+        before = value
 
 
 def _axes(low: float, high: float) -> str:
@@ -87,23 +99,23 @@ def _y(share: float) -> float:
     return 6 + (1 - share) * (_HEIGHT - _BOTTOM - 6)
 
 
-def levels(values: Sequence[tuple[str, float | None]], *, unit: str, caption: str) -> str:
-    """Horizontal bars, one a row, with the value beside each; the longest fills the width."""
-    known = [value for _, value in values if value is not None and math.isfinite(value)]
-    if not known:
+def levels(values: Sequence[tuple[str, float, str]], *, caption: str) -> str:
+    """Horizontal bars, one a row, with words beside each; the longest fills the width.
+
+    Args:
+        values: name, length, and what is said of it; nothing below 0 is drawn.
+        caption: what the lengths are.
+    """
+    longest = max((length for _, length, _ in values), default=0.0)
+    if longest <= 0:
         return ""
-    longest = max(known) or 1.0
-    rows = "".join(
-        _level(name, value, max(value, 0) / longest, unit)
-        for name, value in values
-        if value is not None and math.isfinite(value)
-    )
+    rows = "".join(_level(name, max(length, 0) / longest, said) for name, length, said in values)
     return f'<figure class="levels"><figcaption>{text(caption)}</figcaption>{rows}</figure>'
 
 
-def _level(name: str, value: float, share: float, unit: str) -> str:
+def _level(name: str, share: float, said: str) -> str:
     return (
         f'<div class="level"><span>{text(name)}</span><svg viewBox="0 0 100 6" preserveAspectRatio="none"'
         f' aria-hidden="true"><rect class="fill" width="{share * 100:.2f}" height="6"/></svg>'
-        f'<span class="number">{value:.3g}{unit}</span></div>'
+        f'<span class="number">{text(said)}</span></div>'
     )

@@ -36,7 +36,7 @@ def checks(report: Report) -> str:
     return section(
         "Verdict",
         f'<ul class="checks">{items}</ul>' if items else "",
-        folded(f"{len(passed)} checks passed", f"<ul>{fine}</ul>") if fine else "",
+        folded(f"{len(passed)} check{'s' if len(passed) > 1 else ''} passed", f"<ul>{fine}</ul>") if fine else "",
     )
 
 
@@ -240,8 +240,12 @@ def blame(report: Report) -> str:
             " blame.json</code> puts it here.</p>",
         )
     shown = found.layers[:_DRAWN_LAYERS]
-    # The bar shows noise, so that the worst layer has the longest one.
-    noise = [(row.layer, None if math.isinf(row.error.alone) else _DECIBELS - row.error.alone) for row in shown]
+    # The bar shows noise, so that the worst layer has the longest one; the rounding of floats is none.
+    noise = [
+        (row.layer, _DECIBELS - row.error.alone, _decibel(row.error.alone))
+        for row in shown
+        if row.error.alone < _DECIBELS
+    ]
     drawn = "".join(_histograms(row) for row in shown if row.activations is not None)
     rows = [
         (f"<code>{text(row.layer)}</code>", text(row.op_type), text(_decibel(row.error.alone)),
@@ -251,9 +255,7 @@ def blame(report: Report) -> str:
     head = ("layer", "operator", "alone", "with all before it", "cause", "what would help")
     return section(
         "Error by layer",
-        levels(
-            noise, unit=" dB below full", caption=f"Noise that a layer adds, {_DECIBELS:.0f} dB minus signal over noise"
-        ),
+        levels(noise, caption="Error that a layer adds itself, with its signal over error beside it: longer is worse"),
         table("Signal over noise by layer, the worst first", head, rows, numbers=(2, 3)),
         folded("Histograms of the worst layers", drawn),
     )

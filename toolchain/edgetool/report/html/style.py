@@ -31,7 +31,7 @@ th, td { text-align: left; padding: 0.3rem 0.6rem; border-bottom: 1px solid var(
 th.number, td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td code { overflow-wrap: normal; } nav td:last-child { min-width: 16rem; }
 ul { padding-left: 1.2rem; } .checks { list-style: none; padding: 0; } .checks li { margin: 0.6rem 0; }
-.fix { color: var(--soft); }
+.fix { color: var(--engine); }
 details { margin: 0.4rem 0; } summary { cursor: pointer; } summary:focus-visible { outline: 2px solid var(--engine); }
 figure { margin: 0.5rem 0; } figcaption { color: var(--soft); font-size: 0.85rem; }
 figure svg { width: 100%; height: auto; } svg text { fill: var(--soft); font-size: 12px; }
@@ -48,7 +48,8 @@ polyline.reference { stroke: var(--reference); stroke-dasharray: 6 4; }
 .level svg { width: 100%; height: 0.6rem; } .level .fill { fill: var(--failed); } .level .number { text-align: right; }
 .pair { display: flex; flex-wrap: wrap; gap: 1rem; } .pair figure { flex: 1 1 16rem; max-width: 24rem; }
 rect.bar { fill: var(--engine); } rect.bad { fill: var(--failed); } .pair line { stroke: var(--line); }
-@media (max-width: 40rem) { body { padding: 0.5rem; } article { padding: 0.6rem; } }
+@media (max-width: 40rem) { body { padding: 0.5rem; } article { padding: 0.6rem; }
+  nav td:last-child { min-width: 26rem; } }
 @media print { :root { color-scheme: light; } body { max-width: none; font-size: 11pt; } .skip, nav { display: none; }
   article { border: none; padding: 0; } section, figure, tr { break-inside: avoid; }
   details::details-content { content-visibility: visible; display: block; height: auto; }
