@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 BINS = 2048
 
+_PIECE = 1 << 16
+"""Values that are counted at once: what is made of them stays in the processor's cache."""
+
 
 class Watch(Protocol):
     """Looks at a tensor's values, sample after sample."""
@@ -82,7 +85,8 @@ class ChannelPeaks:
     def see(self, values: Array) -> None:
         import numpy as np
 
-        peaks = np.abs(values).reshape(values.shape[0], values.shape[1], -1).max(axis=2).astype(np.float64)
+        channels = values.reshape(values.shape[0], values.shape[1], -1)
+        peaks = np.maximum(channels.max(axis=2), -channels.min(axis=2)).astype(np.float64)
         largest, total = peaks.max(axis=0), peaks.sum(axis=0)
         self._largest = largest if self._largest is None else np.maximum(self._largest, largest)
         self._sum = total if self._sum is None else self._sum + total
@@ -165,9 +169,16 @@ class Histogram:
         if self.limit == 0:
             self.counts[0] += values.size
             return
-        places = (np.abs(values).reshape(-1) * np.float32(BINS / self.limit)).astype(np.int32)
-        np.minimum(places, BINS - 1, out=places)
-        self.counts += np.bincount(places, minlength=BINS)
+        flat, scale = values.reshape(-1), np.float32(BINS / self.limit)
+        scaled, places = np.empty(min(_PIECE, flat.size), np.float32), np.empty(min(_PIECE, flat.size), np.intp)
+        for start in range(0, flat.size, _PIECE):
+            piece = flat[start : start + _PIECE]
+            magnitudes, bins = scaled[: piece.size], places[: piece.size]
+            np.abs(piece, out=magnitudes)
+            np.multiply(magnitudes, scale, out=magnitudes)
+            np.minimum(magnitudes, np.float32(BINS - 1), out=magnitudes)
+            bins[:] = magnitudes
+            self.counts += np.bincount(bins, minlength=BINS)
 
     def _reach(self, magnitude: float) -> None:
         if self.limit == 0:
