@@ -113,3 +113,27 @@ def print_machine() -> None:
     """The processor and its instruction sets: the ratios hold for these and claim nothing for others."""
     host = read_host()
     print(f"{host.cpu or 'unknown processor'} ({host.arch}), {host.threads} threads; {' '.join(host.isa)}")
+
+
+def processor_time_below(process: int) -> float:
+    """Seconds of user and system time of a process's children, their children and so on, up to now (Linux)."""
+    tick = os.sysconf("SC_CLK_TCK")
+    parents: dict[int, int] = {}
+    spent: dict[int, float] = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        number = int(entry.name)
+        parents[number] = int(fields[1])
+        spent[number] = sum(map(int, fields[11:15])) / tick  # its own, and of those it has waited for
+    total = 0.0
+    for number, seconds in spent.items():
+        above = parents[number]
+        while above in parents and above != process:
+            above = parents[above]
+        total += seconds if above == process else 0.0
+    return total

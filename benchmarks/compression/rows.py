@@ -260,7 +260,7 @@ ROWS = (
         Row(
             f"tune-{key}",
             f"{title}; the same target, samples, metric and limit for both",
-            "edgetool tune: no worse than NNCF's accuracy control in at most half of its wall time",
+            "edgetool tune: no worse than NNCF's accuracy control, and there in at most half of its wall time",
             partial(searches.against_nncf, example),
             minutes=40,
         )
