@@ -214,10 +214,11 @@ def test_what_becomes_of_values_below_the_old_range(
         (np.array([128, 128, 128, 128], np.uint8), -128, 2),  # shifted: the grids stay, and with them their ends
         (np.array([3, 90, 200, 1], np.uint8), None, 2),
         (np.array([-120, 7, 100, 0], np.int8), None, 2),
+        (np.array([-128, 7, 127, 0], np.int8), None, 2),  # that two ranges end at zero is no Relu
         (np.array([0, 0, 0, 0], np.uint8), 0, 3),  # the ranges were a Relu
         (np.array([-128, -128, -128, -128], np.int8), 0, 3),
     ],
-    ids=["around-128", "unsigned", "signed", "unsigned-relu", "signed-relu"],
+    ids=["around-128", "unsigned", "signed", "some-at-zero", "unsigned-relu", "signed-relu"],
 )
 def test_grids_of_channels(tmp_path: Path, apply_pass: ApplyPass, zero: Array, low: float | None, nodes: int) -> None:
     stored = {"scale": np.array([0.25, 0.5, 0.125, 1], np.float32), "zero": zero}
@@ -305,7 +306,7 @@ def test_a_weight_of_two_readers_is_stored_once(tmp_path: Path, apply_pass: Appl
         ({"outputs": ("y", "q")}, "an input or output of the model", "quantize"),
         ({"reader": "Reshape"}, "read by Reshape, not by DequantizeLinear", "quantize"),
         ({"other_zero": np.array(4, np.uint8)}, "another scale or zero point", "dequantize"),
-        ({"zero": np.array([3, 0, 3, 3], np.uint8), "scale": np.full(4, 0.5, np.float32)}, "each channel", "quantize"),
+        ({"zero": np.full(4, 255, np.uint8), "scale": np.full(4, 0.5, np.float32)}, "for each channel", "quantize"),
         ({"computed": True}, "computed while the model runs", "quantize"),
     ],
     ids=["16-bit", "output", "reader", "mismatch", "per-channel", "computed"],

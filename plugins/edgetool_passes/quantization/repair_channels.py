@@ -55,9 +55,9 @@ class Channels:
 def center_channels(graph: onnx.GraphProto, *, both_ends: bool) -> Activations:
     """Give every channel of an activation a symmetric int8 grid that covers its old range.
 
-    As `center_activations` does for one grid: `scale = max(-low, high) / 127`, and a Relu in front where the old ranges
-    ended at zero. Where they do so in some channels only, or where the other end would have to be kept, no single node
-    clips as the ranges did: such a pair is left as it is.
+    As `center_activations` does for one grid: `scale = max(-low, high) / 127`, and a Relu in front where the range of
+    every channel ends at zero. Where those of some channels do, what was calibrated happened to, and no Relu was taken
+    away. A pair whose other ends would have to be kept is left as it is: no single node clips every channel elsewhere.
 
     Args:
         graph: edited in place.
@@ -71,19 +71,18 @@ def center_channels(graph: onnx.GraphProto, *, both_ends: bool) -> Activations:
     rectified: list[str] = []
     widened: dict[str, float] = {}
     for pair in list(_pairs(graph)):
-        scale = pair.scale.astype(np.float64)
+        scale, rectify = pair.scale.astype(np.float64), False
         if pair.is_exact:
             exact.append(pair.tensor)
         else:
             low, high = pair.reach()
-            ends = low == 0
-            if both_ends or (high == 0).any() or (ends.any() and not ends.all() and pair.tensor not in nonnegative):
+            if both_ends or not high.any():
                 continue
             scale = np.maximum(-low, high) / 127
             widened[pair.tensor] = round(float((scale / pair.scale).max()), 4)
-            if ends.all() and pair.tensor not in nonnegative:
-                rectified.append(pair.tensor)
-        _requantize(editor, pair, scale.astype(pair.scale.dtype), rectify=pair.tensor in rectified[-1:])
+            rectify = not low.any() and pair.tensor not in nonnegative
+            rectified += [pair.tensor] * rectify
+        _requantize(editor, pair, scale.astype(pair.scale.dtype), rectify=rectify)
     editor.commit()
     return Activations(tuple(exact), widened, tuple(rectified))
 

@@ -93,5 +93,5 @@ def _reason(node: onnx.NodeProto, index: GraphIndex) -> tuple[str, str]:
         return f"asymmetric integers are read by {', '.join(others)}, not by DequantizeLinear", _AGAIN
     scale = index.constant(node.input[1])
     if scale is not None and scale.size != 1:
-        return "an activation has asymmetric ranges for each channel that no single node clips to", _AGAIN
+        return "an activation has asymmetric ranges for each channel, and they clip as no Relu does", _AGAIN
     return "integers are dequantized with another scale or zero point than they were made with", _AGAIN
