@@ -102,7 +102,7 @@ class Workbench:
         self._lock = threading.Lock()
         self._backend: PlannedBackend = plan.backends[0]
         self._stepper = self._stack.enter_context(services.stepper(plan))
-        self._pool = self._stack.enter_context(ThreadPoolExecutor(jobs)) if jobs > 1 else None
+        self._pool = self._stack.enter_context(ThreadPoolExecutor(jobs - 1)) if jobs > 1 else None
         self._built: dict[str, Built] = {}
         self.points: list[Point] = []
         self.duels: dict[tuple[str, str], tuple[float, float]] = {}
@@ -128,13 +128,13 @@ class Workbench:
         """
         known = {point.recipe.key: point for point in self.points}
         new = [row for row in {row.key: row for row in recipes}.values() if row.key not in known]
-        if self._pool is None or len(new) < 2:
-            for recipe in new:
-                self._finish(self._started(recipe, self._stepper))
-        else:
-            for start in range(0, len(new), self._jobs):
-                for point in list(self._pool.map(self._in_thread, new[start : start + self._jobs])):
-                    self._finish(point)
+        for start in range(0, len(new), self._jobs):
+            # The first one stays with the child that has read the samples already.
+            mine, *others = new[start : start + self._jobs]
+            beside = [self._pool.submit(self._in_thread, recipe) for recipe in others] if self._pool else []
+            found = self._started(mine, self._stepper)
+            for point in (found, *(one.result() for one in beside)):
+                self._finish(point)
         known = {point.recipe.key: point for point in self.points}
         if self._clock.expired or any(row.key not in known for row in recipes):
             raise OutOfTime
