@@ -80,6 +80,10 @@ def test_the_smallest_recipe_that_holds_is_found_shown_and_written(project: Path
     assert result["samples"]["kind"] == "folds", "12 samples are too few for halves"
     assert [row["status"] for row in result["judged"]] == ["held"]
     assert set(result["front"]) <= set(points)
+    answers = result["answers"]
+    assert answers[-1]["chosen"] == result["chosen"], "the last answer is the answer"
+    assert sorted(row["seconds"] for row in answers) == [row["seconds"] for row in answers]
+    assert answers[-1]["seconds"] <= result["seconds"]
     page = (project / "tune.html").read_text()
     assert "<svg" in page
     assert "http" not in page

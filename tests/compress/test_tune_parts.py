@@ -14,6 +14,7 @@ import pytest
 from edgetool.config.result import ResolvedTarget
 from edgetool.config.schema import BudgetTable
 from edgetool.engine.measurements import Measurement
+from edgetool.search.answers import Answers
 from edgetool.search.clock import Clock, OutOfTime
 from edgetool.search.journal import Journal, Noted
 from edgetool.search.limits import Limits
@@ -346,6 +347,55 @@ def test_the_front_has_only_what_nothing_beats() -> None:
         _point("bold", 2, _halves(0.3, 0)),
     ]
     assert [row.name for row in pareto(points, "latency")] == ["bold", "good", "float"]
+
+
+# --------------------------------------------------------------------------------------------------- first of all
+
+
+class _Asked:
+    """A bench that only tells of operators, and notes which recipes come first."""
+
+    def __init__(self, operators: set[str]) -> None:
+        self.points: list[Point] = []
+        self._operators = frozenset(operators)
+
+    def operators(self, recipe: Recipe) -> frozenset[str]:
+        assert recipe.main is None, "nothing is compressed to find that out"
+        return self._operators
+
+    def try_all(self, recipes: Sequence[Recipe]) -> list[Point]:
+        self.points = [Point(recipe) for recipe in recipes]
+        raise OutOfTime
+
+
+@pytest.mark.parametrize(
+    ("operators", "objective", "first"),
+    [
+        ({"MatMul", "Softmax"}, "latency", "quantize-static, attention_scores = true, attention_values = true"),
+        ({"Conv", "GlobalAveragePool"}, "latency", "quantize-static, pools = true"),
+        ({"Conv"}, "latency", "quantize-static"),
+        (set(), "latency", "quantize-static"),
+        ({"MatMul", "Softmax"}, "size", "float"),
+    ],
+)
+def test_what_usually_wins_on_such_a_network_goes_first(operators: set[str], objective: str, first: str) -> None:
+    bench = _Asked(operators)
+    target = SimpleNamespace(passes=(), candidates=(), facts={})
+    picker = Picker(Limits(BudgetTable.model_construct(None, max_drop=0.01), HALVES), objective)  # type: ignore[arg-type]  # one of three
+    passes = {"quantize-static", "quantize-weights"}
+    with pytest.raises(OutOfTime):
+        Strategy(cast(Workbench, bench), picker, cast(ResolvedTarget, target), passes).run()
+    assert bench.points[0].name == first
+    assert bench.points[-1].name == "float", "it goes along, so that what pays is known"
+
+
+def test_answers_say_since_when_each_would_have_been_given() -> None:
+    fast, slow = _point("fast", 3, _halves(0, 0)), _point("slow", 6, _halves(0, 0))
+    answers = Answers()
+    for seconds, chosen in ((1.0, None), (2.0, slow), (3.0, slow), (4.0, fast), (9.0, fast)):
+        answers.note(seconds, chosen)
+    assert [(row.seconds, row.point) for row in answers.rows] == [(1.0, None), (2.0, slow), (4.0, fast)]
+    assert answers.rows[0].to_json() == {"seconds": 1.0, "chosen": None, "passes": None}
 
 
 # --------------------------------------------------------------------------------------------------- clock, journal
