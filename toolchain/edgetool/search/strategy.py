@@ -164,7 +164,9 @@ class Strategy:
             return
         base = min(better, key=self._distance)
         if self._bench.knows(step, "exclude") and self._could_win(base):
-            self._spare_layers(base.recipe, self._bench.rank_layers(base.recipe))
+            # Tensors of an equalized network do not compare with the original's.
+            named = {"equalization": 0.0} if self._bench.knows(step, "equalization") else {}
+            self._spare_layers(base.recipe, self._bench.rank_layers(base.recipe.with_options(named)))
 
     def _try(self, recipe: Recipe, tweaks: Sequence[Tweak], wants: str) -> list[Point]:
         return self._bench.try_all([recipe.with_options(row.options) for row in tweaks if row.wants == wants])
