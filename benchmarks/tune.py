@@ -39,7 +39,7 @@ TARGET = "openvino-int8"
 _ROUNDS = 30
 _SHARE = 0.5
 """Of NNCF's wall time, that ours may take until its point is there."""
-_TIME, _JOBS = "15m", 2
+_JOBS = 2
 _AS_FAST = 0.95
 """Times the speed of NNCF's engine, from which on the two are told to be as fast: turns scatter by that."""
 
@@ -101,16 +101,17 @@ def main(arguments: Sequence[str] = ()) -> None:
     """Print a table for each network."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tune")
     parser.add_argument("examples", nargs="*", default=[row.example for row in ROWS])
-    chosen = parser.parse_args(arguments).examples
+    parser.add_argument("--time", default="15m", help="when tune has to end at the latest")
+    given = parser.parse_args(arguments)
     os.environ["OMP_NUM_THREADS"] = "1"
     print(f"tune against NNCF's accuracy control; OpenVINO, one thread, {_ROUNDS} rounds of processor time")
     for row in ROWS:
-        if row.example in chosen:
+        if row.example in given.examples:
             with tempfile.TemporaryDirectory() as folder:
-                _compare(row, Path(folder))
+                _compare(row, Path(folder), time_limit=given.time)
 
 
-def _compare(row: Row, folder: Path) -> None:
+def _compare(row: Row, folder: Path, *, time_limit: str) -> None:
     project = _project(row, folder / "project")
     # An installed package is compiled; a working tree may be forbidden to be.
     compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
@@ -127,7 +128,7 @@ def _compare(row: Row, folder: Path) -> None:
         Path(__file__).parents[1],
         environment,
     )  # fmt: skip
-    command = ["tune", "--target", TARGET, "--max-drop", limit, "--time", _TIME, "--jobs", str(_JOBS), "--json"]
+    command = ["tune", "--target", TARGET, "--max-drop", limit, "--time", time_limit, "--jobs", str(_JOBS), "--json"]
     ours, printed = _timed([*edgetool, *command], project, environment)
     found = json.loads(printed.splitlines()[-1])
     start = ours.wall - found["seconds"]
