@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import junitparser
@@ -35,6 +36,15 @@ def test_people_read_one_row_a_processor(name: str) -> None:
         assert part in text
     assert "nothing about time" in text or "not time" in text
     assert "Other processors" not in render(name, Report(model="net", version="1", target="ov"))
+
+
+def test_annotations_point_at_the_file_that_declares_the_target() -> None:
+    report = replace(REPORT, file="nets/my net/targets.toml")
+    assert "::notice file=nets/my net/targets.toml,title=" in render("github", report)
+    assert json.loads(render("gitlab", report))[0]["location"]["path"] == "nets/my net/targets.toml"
+    (result,) = json.loads(render("sarif", report))["runs"][0]["results"]
+    place = result["locations"][0]["physicalLocation"]["artifactLocation"]
+    assert place == {"uri": "nets/my%20net/targets.toml"}
 
 
 def test_programs_read_the_numbers(tmp_path: Path) -> None:

@@ -60,6 +60,8 @@ def test_models_times_targets_with_a_baseline(project: Path, other: Path, run_cl
     done = run_cli("validate", *files, "--target", "good", "--target", "large", "-O", "json")
     assert done.returncode == 4, done.stderr
     assert cells(done) == {"one/good": "passed", "one/large": "passed", "two/good": "passed", "two/large": "failed"}
+    declared = {row["model"]: row["file"] for row in json.loads(done.stdout)["reports"]}
+    assert declared == {name: str(tmp_path / name / "targets.toml") for name in ("one", "two")}
     # What is accepted does not fail any more, in whatever format it is told.
     done = run_cli("validate", *files, "--target", "large", "--baseline", base, "--update-baseline")
     assert done.returncode == 0, done.stderr

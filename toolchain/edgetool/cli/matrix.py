@@ -157,13 +157,15 @@ def _built(
 def _report(cell: _Cell, outcome: Outcome | None) -> Report:
     from edgetool.bundle.read import read_bundle
 
+    path = cell.project.config.path.absolute()
+    file = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     error = cell.error or (outcome.error if outcome else None)
     if error is None and outcome is not None and outcome.finished is not None:
-        return report_of(read_bundle(Path(outcome.finished.bundle)))
+        return replace(report_of(read_bundle(Path(outcome.finished.bundle))), file=file.as_posix())
     assert error is not None
     model = cell.project.config.model
     name, version = (model.name, model.version) if model else ("model", "0.0.0")
-    return report_of_error(error, model=name, version=version, target=cell.target)
+    return replace(report_of_error(error, model=name, version=version, target=cell.target), file=file.as_posix())
 
 
 def _confirmed(

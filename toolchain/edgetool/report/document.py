@@ -177,6 +177,7 @@ class Report:
 
     Attributes:
         model, version, target: as in the bundle's name.
+        file: that declares the target, where annotations point; relative to the working directory if it is below.
         bundle: its folder's name; None where there is none, because the build ended before.
         content_digest: of the bundle.
         backend: what built and ran the engine; `runtime` is its version.
@@ -201,6 +202,7 @@ class Report:
     model: str
     version: str
     target: str
+    file: str = "targets.toml"
     bundle: str | None = None
     content_digest: str | None = None
     backend: str = ""
@@ -263,6 +265,7 @@ class Report:
             "model": self.model,
             "version": self.version,
             "target": self.target,
+            "file": self.file,
             "outcome": self.outcome,
             "headline": self.headline,
             "bundle": self.bundle,

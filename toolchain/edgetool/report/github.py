@@ -35,7 +35,7 @@ def _line(command: str, report: Report, check: Check) -> str:
     helps = f"\nwhat helps: {check.fix}" if check.fix else ""
     nodes = f"\nnodes: {', '.join(check.nodes)}" if check.nodes else ""
     title = _property(f"{report.title}: {check.title}")
-    return f"::{command} file=targets.toml,title={title}::{_data(check.message + nodes + helps)}"
+    return f"::{command} file={_property(report.file)},title={title}::{_data(check.message + nodes + helps)}"
 
 
 def _data(text: str) -> str:

@@ -27,5 +27,5 @@ def _row(report: Report, check: Check) -> dict[str, Any]:
         "check_name": check.id,
         "fingerprint": fingerprint(report, check),
         "severity": _SEVERITIES[check.outcome],
-        "location": {"path": "targets.toml", "lines": {"begin": 1}},
+        "location": {"path": report.file, "lines": {"begin": 1}},
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import edgetool
 from edgetool.report.document import Check, Outcome, Report, Summary
@@ -53,7 +54,7 @@ def _result(report: Report, check: Check) -> dict[str, Any]:
     helps = f" What helps: {check.fix}" if check.fix else ""
     nodes = [{"name": name, "kind": "object"} for name in check.nodes]
     place: dict[str, Any] = {
-        "physicalLocation": {"artifactLocation": {"uri": "targets.toml"}, "region": {"startLine": 1}},
+        "physicalLocation": {"artifactLocation": {"uri": quote(report.file)}, "region": {"startLine": 1}},
         "logicalLocations": [{"name": report.target, "kind": "module"}, *nodes],
     }
     return {
