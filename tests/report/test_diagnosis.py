@@ -97,6 +97,9 @@ def test_without_a_search_the_command_is_named_and_why_there_was_none(make_repor
     _, fix = message(diagnosed(report, None, why_not="no kernel for it"), "budget/max_drop")
     assert fix.startswith("quantize-static alone changed it: leave it out")
     assert fix.endswith("no kernel for it")
+    found = diagnosed(report, replace(FOUND, layers=FOUND.layers[:1]))
+    assert found.blame is None
+    assert message(found, "budget/max_drop")[1].endswith("the passes left no inner tensor of the network as it was")
 
 
 @pytest.mark.parametrize("outcome", ["known", "passed", "unverified"])

@@ -21,6 +21,9 @@ EXPORT = "export"
 _ACCURACY = frozenset({"baseline/accuracy", "baseline/drift", *(f"budget/{name}" for name in ACCURACY)})
 _DRIFTED = "validation/drifted"
 _NAMED = 3
+_APART = 2
+"""Layers; with one, everything between inputs and outputs would be named after its last node."""
+
 _LOUDER = 6.0
 """dB: an error of the whole engine this much above that of its network, twice as large, is not the network's."""
 
@@ -47,6 +50,8 @@ def diagnosed(report: Report, found: Blame | None, *, why_not: str | None = None
     lost = _lost(report)
     if not lost:
         return report
+    if found is not None and len(found.layers) < _APART:
+        found, why_not = None, "the passes left no inner tensor of the network as it was"
     first = lost[0]
     explained = _explained(first, _culprit(report, found), report, found, why_not)
     # Every check gets the cure, because a tracker may show it alone; the reason stands at one of them.
