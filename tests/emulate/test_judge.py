@@ -43,6 +43,8 @@ def test_samples_are_counted_and_the_worst_is_shown() -> None:
     assert some.outcome == "passed"
     assert "those of 2 of 8 evaluation samples, all that time allowed, agree" in some.message
     assert some.figures["samples"] == 2
+    none = judged(NAMED, Ran(rows[:1], 1, 120.0), replace(ALONE, samples=8), precision="int8")
+    assert none.message.startswith("the golden outputs (time allowed none of 8 evaluation samples) agree (y: ")
 
 
 def test_a_sample_that_is_wrong_fails_although_the_golden_outputs_agree() -> None:

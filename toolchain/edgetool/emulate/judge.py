@@ -79,6 +79,8 @@ def _all(ran: Ran, feeding: Feeding) -> str:
     done = ran.done - feeding.golden
     if done == feeding.samples:
         return f"the golden outputs and those of {done} evaluation samples"
+    if not done:
+        return f"the golden outputs (time allowed none of {feeding.samples} evaluation samples)"
     return f"the golden outputs and those of {done} of {feeding.samples} evaluation samples, all that time allowed,"
 
 
