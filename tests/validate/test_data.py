@@ -227,6 +227,15 @@ def test_large_sets_are_read_again_and_stay_the_same(tmp_path: Path, monkeypatch
         ]
 
 
+@pytest.mark.parametrize(("keep", "kept"), [(4 * 3 * 8 * 8 * 4, 4), (4 * 3 * 8 * 8 * 4 - 1, None), (0, None)])
+def test_whoever_reads_often_may_keep_more(tmp_path: Path, keep: int, kept: int | None) -> None:
+    """Four images of 3 x 8 x 8 in float32."""
+    npz_folder(tmp_path)
+    dataset = open_dataset("calib", root=tmp_path, signature=IMAGE, keep=keep)
+    assert (len(dataset._kept) if dataset._kept is not None else None) == kept
+    assert len(list(dataset)) == 4
+
+
 def test_feeds_cannot_be_written_to(tmp_path: Path) -> None:
     npz_folder(tmp_path)
     feeds = next(iter(open_dataset("calib", root=tmp_path, signature=IMAGE)))

@@ -237,8 +237,10 @@ def _sizes(model: ModelState) -> dict[str, Any] | None:
     return {name: model.need[name] for name in ("weights", "activations")} if model.need else None
 
 
-def read_data(plan: BuildPlan, stepper: Stepper, purpose: Purpose, signature: Signature) -> DataState:
-    """Read all samples of `[data] calibration` or `evaluation` once.
+def read_data(
+    plan: BuildPlan, stepper: Stepper, purpose: Purpose, signature: Signature, *, keep: int | None = None
+) -> DataState:
+    """Read all samples of `[data] calibration` or `evaluation` once; up to `keep` bytes stay in the child's memory.
 
     Raises:
         ConfigError: the file names none.
@@ -257,7 +259,7 @@ def read_data(plan: BuildPlan, stepper: Stepper, purpose: Purpose, signature: Si
             name=f"{purpose}-data",
             task="dataset",
             parts={"data": _where_from(request), "signature": [spec.to_json() for spec in signature.inputs]},
-            make=lambda folder: DatasetTask(request, signature),
+            make=lambda folder: DatasetTask(request, signature, keep),
             discovers=True,
         )
     )

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 
 def open_data(
-    request: DataRequest, signature: Signature, desk: Desk, *, fixed: Mapping[str, Any] | None = None
+    request: DataRequest,
+    signature: Signature,
+    desk: Desk,
+    *,
+    fixed: Mapping[str, Any] | None = None,
+    keep: int | None = None,
 ) -> Dataset:
     """Open samples, or return those that this process has open already: drawing them may be slow.
 
@@ -28,6 +33,7 @@ def open_data(
         signature: what they must fit.
         desk: of this process.
         fixed: inputs that `specialize` turned into constants; samples may still hold them.
+        keep: bytes up to which they stay in memory, where they are not open already; None for what is usual.
     """
     from edgetool.validate.data import open_dataset
 
@@ -42,6 +48,7 @@ def open_data(
             limit=request.limit,
             role=request.role,
             fixed=fixed,
+            keep=keep,
         )
     found = desk.datasets[key]
     same = not fixed and not found.census.regrouped  # otherwise the digest is that of other feeds

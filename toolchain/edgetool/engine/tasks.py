@@ -67,10 +67,15 @@ class ImportTask:
 
 @dataclass(frozen=True, slots=True)
 class DatasetTask:
-    """Read all samples once: their digest, count and warnings."""
+    """Read all samples once: their digest, count and warnings.
+
+    Attributes:
+        keep: bytes up to which they stay in the memory of the child for its later tasks; None for what is usual.
+    """
 
     data: DataRequest
     signature: Signature
+    keep: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +152,7 @@ def _belongs_to(source: Source, path: Path) -> bool:
 
 
 def run_dataset(task: DatasetTask, talk: Talk) -> Result:
-    dataset = open_data(task.data, task.signature, talk.desk)
+    dataset = open_data(task.data, task.signature, talk.desk, keep=task.keep)
     return {
         "digest": dataset.digest,
         "count": dataset.count,

@@ -28,6 +28,9 @@ from edgetool.validate.pair import Pair
 if TYPE_CHECKING:
     import numpy as np
 
+KEPT_BYTES = 256 << 20
+"""Of samples that stay in the memory of a child: every recipe runs on them."""
+
 STORED_BYTES = 512 << 20
 """What the reference's outputs may take on disk; samples beyond that are run again for each recipe."""
 
@@ -197,7 +200,7 @@ class StoredReference(Runner):
 
 def run_expect(task: ExpectTask, talk: Talk) -> Result:
     """One file a sample, until they take too much room."""
-    data = open_data(task.evaluation, task.signature, talk.desk, fixed=task.fixed_inputs)
+    data = open_data(task.evaluation, task.signature, talk.desk, fixed=task.fixed_inputs, keep=KEPT_BYTES)
     wanted = frozenset(task.places)
     headers: dict[str, Header] = {}
     room = STORED_BYTES
@@ -226,7 +229,7 @@ def run_try(task: TryTask, talk: Talk) -> Result:
     from edgetool.bundle.golden import write_golden
 
     signature = task.engine.signature
-    data = open_data(task.evaluation, signature, talk.desk, fixed=task.fixed_inputs)
+    data = open_data(task.evaluation, signature, talk.desk, fixed=task.fixed_inputs, keep=KEPT_BYTES)
     metric = open_metric(task.metric, root=task.root) if task.metric else None
     held = talk.desk.held = talk.desk.held or HeldEngine()
     engine = held.open(task.engine, task.log, task.seconds, memory=task.memory, python=task.python)

@@ -38,7 +38,7 @@ from edgetool.search.point import Point, Trial
 from edgetool.search.recipe import Recipe, Step
 from edgetool.search.split import Split, split
 from edgetool.search.steps import expected_of, expecting, trying
-from edgetool.search.task import LayersTask, OperatorsTask
+from edgetool.search.task import KEPT_BYTES, LayersTask, OperatorsTask
 from edgetool.validate.budgets import Measured
 from edgetool.validate.comparison import Comparison
 from edgetool.validate.latency import AGREE_WITHIN, Latency
@@ -108,7 +108,9 @@ class Workbench:
         self.duels: dict[tuple[str, str], tuple[float, float]] = {}
         self.heard: Callable[[], None] = lambda: None
         self._imported: Prepared = import_source(plan, self._stepper, threads=threads)
-        self._data: DataState = read_data(plan, self._stepper, "evaluation", self._imported.reference.signature)
+        self._data: DataState = read_data(
+            plan, self._stepper, "evaluation", self._imported.reference.signature, keep=KEPT_BYTES
+        )
         self.split: Split = split(self._data.count, limit=samples)
         self.journal = Journal(services.cache, self._key())
 

@@ -105,6 +105,7 @@ def open_dataset(
     limit: int | None = None,
     fixed: Mapping[str, object] | None = None,
     role: Literal["calibration", "evaluation"] = "evaluation",
+    keep: int | None = None,
 ) -> Dataset:
     """Open what `[data]` names and read it once, checking every sample.
 
@@ -117,6 +118,7 @@ def open_dataset(
         limit: at most this many feeds, spread over the whole (the first ones, for a function).
         fixed: inputs that `specialize` turned into constants, with their values: samples may still hold them.
         role: calibration data is also warned about when it is scarce.
+        keep: bytes up to which all samples stay in memory; None for `KEEP_BYTES`.
 
     Raises:
         ConfigError: the data is missing, empty, unreadable, constant, not finite or does not fit; the message
@@ -128,13 +130,13 @@ def open_dataset(
         source = _open(spec, root=root, inputs=inputs, preprocess=preprocess)
         counting = Counting(spec)
         kept: list[Sample] | None = []
-        size = 0
+        size, most = 0, KEEP_BYTES if keep is None else keep
         for sample in _draw(source, signature, limit, root=root, fixed=fixed, note=counting.remark):
             counting.add(sample)
             size += sum(array.nbytes for array in sample.feeds.values())
             if kept is not None:
                 kept.append(sample)
-                if size > KEEP_BYTES:
+                if size > most:
                     kept = None
     census = counting.result(calibration=role == "calibration", warnings=source.warnings)
     if isinstance(source, FunctionSource):
