@@ -93,9 +93,9 @@ def _accepted(backend: AnyBackend, question: Question, folder: Path) -> tuple[Mo
         cured = support.legalize.use
         model = run(make(cured, support.legalize.options), model, question.samples, folder / "cured").model
         support = backend.supports(model, context)
-    refusals = [problem for problem in support.problems if problem.severity == "refuse"]
-    if refusals:
-        raise ModelError("model-refused", "; ".join(dict.fromkeys(problem.reason for problem in refusals)))
+    for problem in support.problems:
+        if problem.severity == "refuse":  # the first says enough
+            raise ModelError("model-refused", "; ".join(filter(None, (problem.reason, problem.fix))))
     return model, cured
 
 

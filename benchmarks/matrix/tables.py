@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from string import ascii_lowercase
 
@@ -58,20 +59,23 @@ def _computed(cell: Cell | None) -> str:
 
 
 def _engine(cell: Cell | None, float_: Cell | None, letters: Mapping[str, str]) -> str:
-    """The size of the engine beside the float one's, or why there is none."""
+    """The size of the engine beside the float one's, which is told itself; or why there is none."""
     if cell is None:
         return ""
     if cell.mark == "refused":
         return f"*{letters[cell.reason]}*" if cell.by == RTX else "-"
     cured = " +" if cell.cured else ""
+    if cell is float_ and cell.size:
+        return f"{cell.size / 1e6:.1f} MB"
     if cell.mark == "built" and cell.size is not None:
         return (f"{cell.size / float_.size:.2f}" if float_ and float_.size else "built") + cured
     return {"same": "same", "parsed": f"parsed{cured}"}.get(cell.mark, "FAIL")
 
 
 def _fraction(value: float) -> str:
-    """`.998`, and `1` for what rounds to it."""
-    return f"{value:.3f}".removeprefix("0") if round(value, 3) < 1 else "1"
+    """`.998`: cut off, so that only what is 1 to four digits is called `1`."""
+    thousandths = math.floor(value * 1000)
+    return "1" if round(value, 4) >= 1 else f"{thousandths / 1000:.3f}".removeprefix("0")
 
 
 def _refusals(results: _Results, networks: Sequence[str], passes: Sequence[str]) -> Iterator[str]:

@@ -66,10 +66,10 @@ def test_a_run_goes_on_with_what_the_file_holds(tmp_path: Path) -> None:
 
 def test_tables_tell_refusals_failures_and_what_is_not_measured_apart() -> None:
     results = Results(None)
-    results["small", FLOAT, "rtx"] = Cell("built", size=100)
-    results["small", "cast-bf16", "rtx"] = Cell("built", size=64, cured="repair-qdq")
+    results["small", FLOAT, "rtx"] = Cell("built", size=2_000_000)
+    results["small", "cast-bf16", "rtx"] = Cell("built", size=1_280_000, cured="repair-qdq")
     results["small", "cast-bf16", "onnxruntime"] = Cell("refused", reason="no kernel", by="onnxruntime")
-    results["small", "cast-bf16", "openvino"] = Cell("ran", cosine=0.99712)
+    results["small", "cast-bf16", "openvino"] = Cell("ran", cosine=0.99774)
     results["small", "fuse", "onnxruntime"] = results["small", "fuse", "openvino"] = Cell("ran", cosine=0.99996)
     results["small", "fuse", "rtx"] = Cell("parsed", seconds=60.1)
     results["small", "quantize-dynamic", "rtx"] = Cell("refused", reason="reads no MatMulInteger", by="rtx")
@@ -82,7 +82,7 @@ def test_tables_tell_refusals_failures_and_what_is_not_measured_apart() -> None:
         "| `quantize-dynamic` |  |  |",
     ]
     assert rtx.splitlines()[2:] == [
-        "| (float) | 1.00 |  |",
+        "| (float) | 2.0 MB |  |",
         "| `cast-bf16` | 0.64 + |  |",
         "| `fuse` | parsed |  |",
         "| `quantize-dynamic` | *a* | - |",
