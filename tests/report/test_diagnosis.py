@@ -89,6 +89,8 @@ def test_the_runtime_is_to_blame_where_the_passes_kept_more_than_it(make_report:
     said, fix = message(diagnosed(report, replace(FOUND, outputs_db=80.0)), "budget/max_drop")
     assert "its passes keep 80.0 dB, so the runtime loses the rest" in said
     assert "the runtime computes in bfloat16" in fix
+    said, _ = message(diagnosed(replace(report, passes=()), None), "budget/max_drop")
+    assert said.endswith("no pass changed the network, and the runtime computes in bfloat16")
 
 
 def test_without_a_search_the_command_is_named_and_why_there_was_none(make_report: Make) -> None:

@@ -249,7 +249,9 @@ def _slower_than(before: Figures, now: Figures) -> Iterator[_Fall]:
         noise = (before.latency_spread or 0) + (now.latency_spread or 0)
         if now.latency > before.latency * (1 + LATENCY_SLACK + noise):
             grew = f"p50 grew from {format_seconds(before.latency)} to {format_seconds(now.latency)} (±{noise:.0%})"
-            yield _Fall(LATENCY, f"{grew} on {now.cpu}: {now.latency / before.latency:.2f} times as long", _ACCEPT)
+            longer = f"{now.latency / before.latency:.2f} times as long"
+            why = "the float network, its runtime or its threads changed, too"
+            yield _Fall(LATENCY, f"{grew} on {now.cpu}: {longer}; {why}", _ACCEPT)
 
 
 def _figures(report: Report) -> Figures:

@@ -131,8 +131,10 @@ def _explained(check: Check, culprit: Culprit, report: Report, found: Blame | No
     if culprit == "network":
         return _of_network(check, report)
     if culprit == "runtime":
-        passes = f"; its passes keep {_decibels(found.outputs_db)}, so the runtime loses the rest" if found else ""
-        return replace(check, message=check.message + passes, fix=check.fix or _of_runtime(report))
+        said = f"its passes keep {_decibels(found.outputs_db)}, so the runtime loses the rest" if found else (
+            f"no pass changed the network, and the runtime computes in {report.precision}"
+        )  # fmt: skip
+        return replace(check, message=f"{check.message}; {said}", fix=check.fix or _of_runtime(report))
     if found is None or not (worst := _worst(found)):
         names = [row.name for row in report.passes if row.changed]
         fix = f"edgetool blame --target {report.target} ranks the layers by what {', '.join(names)} lost"
