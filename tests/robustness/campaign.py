@@ -14,7 +14,8 @@ from typing import Any
 from tests.robustness.crew import Try, run_crew
 from tests.robustness.kinds import KINDS, kind_of, write_mutant
 from tests.robustness.seeds import Seeds
-from tests.robustness.trial import Bounds, Ground, import_everything, judge, summary_of
+from tests.robustness.trial import Bounds, Ground, judge, summary_of
+from tests.robustness.warm import warm_up
 
 _STARTED_EVERY = 100
 """One in so many runs as a program of its own, as users run it."""
@@ -71,7 +72,7 @@ class Plan:
 
 def run_campaign(plan: Plan, *, folder: Path, seeds: Seeds, jobs: int, bounds: Bounds) -> History:
     """Try the mutants that `folder` knows nothing good of yet, and return what it knows in the end."""
-    import_everything()
+    warm_up(seeds)
     begun = time.time_ns()
     done = frozenset() if plan.again else read_history(folder).sound
     turns = [(kind_of(index), index) for index in plan.indices]

@@ -156,7 +156,7 @@ class Ground:
             os.environ.update(environment)
             os.chdir(self.work)
             _limit(bounds)
-            return _main(list(command))
+            return run_command(command)
 
         return fork(work)
 
@@ -230,14 +230,14 @@ def _limit(bounds: Bounds) -> None:
         resource.setrlimit(which, (most, most + 2 if which == resource.RLIMIT_CPU else most))
 
 
-def _main(arguments: list[str]) -> int:
+def run_command(arguments: Sequence[str]) -> int:
     """The command itself, with child processes that are forks."""
     from edgetool.cli.entry import main
     from edgetool.engine import isolate
 
     isolate._spawn = spawn_by_fork
     try:
-        main(arguments)
+        main(list(arguments))
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0
@@ -277,7 +277,6 @@ def import_everything() -> None:
 def _prepare_once() -> None:
     """The command line's parser and the plugins' records are the same each time, and half of a short command's work."""
     import functools
-    import gc
 
     import typer.main
 
@@ -288,5 +287,3 @@ def _prepare_once() -> None:
     manager.load_plugins = functools.cache(manager.load_plugins)
     typer.main.get_command(app)
     manager.load_plugins()
-    gc.collect()
-    gc.freeze()
