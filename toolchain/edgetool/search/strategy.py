@@ -63,6 +63,7 @@ class Strategy:
         gentle = [row for row in rows if not row.structural]
         starts = {plain.after(Step(row.use, row.options)).key: row for row in gentle}
         *guessed, _ = self._bench.try_all([*self._guess(plain, gentle), plain])
+        self._settle()
         recipes = [plain.after(Step(row.use, row.options)) for row in starts.values()]
         begun = self._bench.try_all([*own_recipes(self._target), *recipes])
         self._settle()
