@@ -30,15 +30,15 @@ nothing is emulated again. [Validate for another CPU](../how-to/validate-for-ano
 columns.
 
 It is int8 because that is what ships to such processors, and where they differ: float kernels add in another order,
-int8 kernels may saturate. That is why OpenVINO's engines get weights of 7 bits here. The last columns are the same
-command without `--set`: what an engine that is right on a PC does on an Atom, which has no VNNI.
+int8 kernels may saturate. That is why OpenVINO's engines get weights of 7 bits here. The last columns are those that
+showed it: two networks with weights of 8 bits, without `--set`. They are right on a PC, and an Atom has no VNNI.
 """
 
 KEY = """A cell says the verdict; the smallest cosine of an output over one feed; the largest error of an element in the
 output's own unit; the time. For a runtime that is the int8 engine against the float network over all evaluation
 samples, and the median of one inference. For an emulated processor it is the same engine against what it computes
-here, over the golden inputs and so many evaluation samples, and what the cell took here, which says nothing about the
-time there.
+here, over the golden inputs and so many of eight evaluation samples as 120 s allowed, and what the cell took here,
+which says nothing about the time there.
 """
 
 
@@ -114,7 +114,8 @@ def _here(report: Mapping[str, Any]) -> Iterator[str]:
 
 def _there(check: Mapping[str, Any]) -> Iterator[str]:
     figures = check["figures"]
-    yield _verdict(check["outcome"]) + (f", {figures['samples']:g} samples" if "samples" in figures else "")
+    fed = f", {figures['samples']:g} sample{'s' * (figures['samples'] != 1)}" if "samples" in figures else ""
+    yield _verdict(check["outcome"]) + fed
     if "cosine" in figures:
         yield f"{figures['cosine']:.6f}"
         yield f"{figures['max_abs']:.3g}"

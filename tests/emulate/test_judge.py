@@ -63,6 +63,7 @@ def test_what_saturates_says_weight_bits_where_that_is_the_cause() -> None:
     assert "y: cosine" not in check.message
     assert "weight_bits = 7" in str(check.fix)
     assert "weight_bits" not in str(judged(SWEPT, ran, ALONE, precision="float32").fix)
+    assert "weight_bits" not in str(judged(SWEPT, ran, ALONE, precision="int8", weight_bits=7).fix)
     # This processor has dot products of its own.
     found = judged(NAMED, ran, ALONE, precision="int8")
     assert (found.id, found.outcome) == ("emulation/cortex-a76", "failed")

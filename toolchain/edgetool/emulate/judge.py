@@ -12,6 +12,7 @@ from edgetool.errors import BudgetError, DeviceError, EdgetoolError, ModelError
 from edgetool.report.document import Check
 
 _INT8 = frozenset({"int8", "uint8"})
+_NEVER_SATURATES = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,12 @@ def not_shown(cell: Cell, way: NotShown) -> Check:
     return Check(cell.id, cell.title, "not-run", way.why, way.fix)
 
 
-def judged(cell: Cell, ran: Ran, feeding: Feeding, *, precision: str) -> Check:
-    """What came through in time; every row was held to the rule of the self-test already."""
+def judged(cell: Cell, ran: Ran, feeding: Feeding, *, precision: str, weight_bits: object = None) -> Check:
+    """What came through in time; every row was held to the rule of the self-test already.
+
+    Args:
+        weight_bits: what the target's facts say.
+    """
     figures = _figures(ran, feeding)
     bad = [row for row in ran.rows if not row.agrees]
     if not bad:
@@ -70,7 +75,7 @@ def judged(cell: Cell, ran: Ran, feeding: Feeding, *, precision: str) -> Check:
     if not golden:
         which += f" agree, those of {len({row.case for row in bad})} of {ran.done - feeding.golden} evaluation samples"
     message = f"{which} do not agree ({_worst(golden or bad)}, asked for is {feeding.min_cosine:g}); {cell.how}"
-    return Check(cell.id, cell.title, "failed", message, _cure(cell, precision), figures=figures)
+    return Check(cell.id, cell.title, "failed", message, _cure(cell, precision, weight_bits), figures=figures)
 
 
 def _all(ran: Ran, feeding: Feeding) -> str:
@@ -124,8 +129,12 @@ def _way_out(cell: Cell, error: EdgetoolError, precision: str) -> str:
     return error.hint or "use a runtime that is built for this processor, or another precision"
 
 
-def _cure(cell: Cell, precision: str) -> str:
-    if precision in _INT8 and not {"avx512_vnni", "avx_vnni", "asimddp"} & {*cell.processor.isa}:
+def _cure(cell: Cell, precision: str, weight_bits: object) -> str:
+    if (
+        precision in _INT8
+        and weight_bits != _NEVER_SATURATES
+        and not {"avx512_vnni", "avx_vnni", "asimddp"} & {*cell.processor.isa}
+    ):
         return (
             "this processor has no VNNI, where products of 8-bit weights saturate: "
             "set weight_bits = 7 in [targets.NAME.facts] and build again"

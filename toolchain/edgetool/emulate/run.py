@@ -50,4 +50,5 @@ def _run(cell: Cell, bundled: Bundled, feeding: Feeding, stepper: Stepper, secon
         ran = run_cross(cell, way, library, bundled, feeding, stepper, seconds=seconds)
     else:
         ran = run_emulated(cell, way, bundled, feeding, stepper, seconds=seconds)
-    return judged(cell, ran, feeding, precision=bundled.engine.precision)
+    engine = bundled.engine
+    return judged(cell, ran, feeding, precision=engine.precision, weight_bits=engine.site.facts.get("weight_bits"))
