@@ -40,4 +40,10 @@ def test_help_and_the_verifier_have_the_same_options(run_cli: Cli, capsys: pytes
 def test_several_bundles_at_once(tmp_path: Path, run_cli: Cli) -> None:
     done = run_cli("verify", tmp_path / "one", tmp_path / "two")
     assert done.returncode == 2
-    assert done.stderr.count("error[bundle-not-found]") == 2
+    assert done.stderr.count("error[bundle-not-found]") == done.stderr.count("hint: a bundle is the folder") == 2
+
+
+def test_the_folder_that_bundles_lie_in_is_none(tmp_path: Path, run_cli: Cli) -> None:
+    done = run_cli("verify", tmp_path)
+    assert done.returncode == 7
+    assert "manifest.json: No such file" in done.stderr and "hint: a bundle is the folder" in done.stderr

@@ -98,7 +98,15 @@ def test_a_format_of_the_command_line_keeps_the_files_options(bundle: Path, run_
     [
         pytest.param((), "format-missing", 2, "tar", marks=SLOW),
         (("--format", "tra"), "unknown-exporter", 2, "tar"),
-        (("--format", "deb", "--option", "deb.colour=blue"), "invalid-package-option", 2, "deb.colour"),
+        (
+            ("--format", "deb", "--option", "deb.colour=blue"),
+            "invalid-package-option",
+            2,
+            "deb.colour: format 'deb' has no",
+        ),
+        (("--format", "deb", "--option", "deb.dependz=x"), "invalid-package-option", 2, "did you mean depends?"),
+        (("--format", "swu", "--option", "swu.hardware=board"), "invalid-package-option", 2, "--option swu.hardware="),
+        (("--format", "swu"), "invalid-package-option", 2, "boards that take the update"),
         pytest.param(
             ("--format", "deb", "--option", "deb.level=9"), "invalid-package-option", 2, "deb.level", marks=SLOW
         ),

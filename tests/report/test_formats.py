@@ -14,6 +14,7 @@ import jsonschema
 import junitparser
 import pytest
 
+from edgetool.cli.report import format_of
 from edgetool.report.document import Check, Report, Summary
 from edgetool.report.formats import FORMATS
 from edgetool.report.github import SHOWN
@@ -21,7 +22,8 @@ from edgetool.report.markdown import MOST_BYTES
 from edgetool.report.sarif import MOST_RESULTS
 from tests.report.conftest import HELD, MISSED, OPEN
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "report.schema.json").read_text())
+SCHEMA_FILE = Path(__file__).parents[2] / "docs" / "reference" / "report.schema.json"
+SCHEMA = json.loads(SCHEMA_FILE.read_text())
 HOSTILE = "a|b <script>alert(1)</script> `x` 100%\n::error::owned ]]> \x07 \ud800 é, [link](http://x) @all"
 
 
@@ -102,7 +104,7 @@ def test_github_gets_ten_annotations_of_a_kind_and_the_last_counts_the_rest(mixe
 
 
 def test_github_says_when_all_is_well(make_report: Callable[..., Report]) -> None:
-    assert render("github", make_report()) == "::notice title=edgetool::1 builds, all 2 checks passed\n"
+    assert render("github", make_report()) == "::notice title=edgetool::1 build, all 2 checks passed\n"
 
 
 def test_names_cannot_write_workflow_commands(hostile: Report) -> None:
@@ -150,6 +152,17 @@ def test_the_command_writes_files_and_prints(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["edgetool.sarif", "junit.xml", "report.html"]
     done = run_cli("report", bundle, bundle, "-O", "json")
     assert len(json.loads(done.stdout)["reports"]) == 2
+    done = run_cli("report", bundle, "-o", tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>"), "the ending names the format"
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [(None, "markdown"), ("reports", "markdown"), ("r.md", "markdown"), ("r.HTML", "html"), ("r.json", "json"),
+     ("r.xml", "junit"), ("r.sarif", "sarif"), ("r.txt", "markdown")],
+)  # fmt: skip
+def test_a_files_ending_names_the_format(file: str | None, name: str) -> None:
+    assert format_of(Path(file) if file else None) == name
 
 
 @pytest.mark.parametrize(
@@ -157,13 +170,14 @@ def test_the_command_writes_files_and_prints(
     [
         (("-O", "pdf"), 2, "unknown-report-format"),
         (("-O", "markdwon"), 2, "did you mean markdown?"),
-        (("-o", "/proc/report.md"), 10, "host-failed"),
+        (("-o", "/proc/report.md"), 10, "error[host-failed]: /proc/report.md: "),
+        (("--blame", SCHEMA_FILE), 2, "it has no 'layers'"),
         (("-O", "json", "-O", "html"), 2, "reports-need-folder"),
         (("-O", "json", "-O", "html", "-o", "x.json"), 2, "reports-need-folder"),
     ],
 )
 def test_what_users_get_wrong(
-    arguments: tuple[str, ...],
+    arguments: tuple[str | Path, ...],
     code: int,
     said: str,
     make_report: Callable[..., Report],
@@ -174,6 +188,18 @@ def test_what_users_get_wrong(
     done = run_cli("report", tmp_path / "net-1.2.0-ort.edgebundle", *arguments)
     assert done.returncode == code, done.stderr
     assert said in done.stderr
+
+
+def test_a_bundle_that_is_nearly_there(
+    make_report: Callable[..., Report], run_cli: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    make_report()
+    done = run_cli("report", tmp_path / "net-1.2.0-ort.edgebundel")
+    assert done.returncode == 2
+    assert f"hint: did you mean {tmp_path}/net-1.2.0-ort.edgebundle?" in done.stderr
+    done = run_cli("report", tmp_path)
+    assert done.returncode == 7
+    assert "hint: a bundle is the folder" in done.stderr, "the folder that bundles lie in"
 
 
 def test_a_damaged_bundle_has_no_report(

@@ -111,6 +111,7 @@ def test_mistakes_are_named(bundle: Path, key: Path, tmp_path: Path, run_cli: Cl
         done = run_cli("sign", *arguments)
         assert done.returncode == 2 and f"error[{code}]" in done.stderr, done.stderr
         assert "hint:" in done.stderr and "Traceback" not in done.stderr
+        assert "public.pem: other users" not in done.stderr, "what is public may be read by everybody"
     assert notes.read_text() == "not a signature"
     assert not signature_of(bundle).exists()
 

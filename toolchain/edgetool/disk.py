@@ -39,6 +39,14 @@ _LONGEST_PREFIX = 100  # characters; file systems end at 255 bytes a name
 _TRIES = 20
 
 
+def shown(path: Path) -> str:
+    """The path as somebody would type it: below the working directory without the way there."""
+    with contextlib.suppress(OSError):  # a working directory that is gone
+        if path.is_relative_to(Path.cwd()):
+            return str(path.relative_to(Path.cwd()))
+    return str(path)
+
+
 @contextmanager
 def host_errors(path: Path) -> Iterator[None]:
     """Turns what the system refuses about `path` into a `HostError`."""
@@ -55,7 +63,8 @@ def host_error(error: OSError, path: Path) -> HostError:
         error: as the system gave it.
         path: what was being worked on, for errors that name no file.
     """
-    where = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(path)
+    named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else path
+    where = str(path if any(_is_private(part) for part in named.parts) else named)
     reason = error.strerror or str(error)
     if error.errno in _FULL:
         return HostError(
@@ -75,6 +84,11 @@ def host_error(error: OSError, path: Path) -> HostError:
         return out_of_memory(where)
     hint = _HINTS.get(error.errno or 0, "look at the disk and at the path, then run again")
     return HostError("host-failed", f"the system refused: {reason}", where=where, hint=hint)
+
+
+def _is_private(name: str) -> bool:
+    """The name of a private folder, which says nothing to the user who asked for another one."""
+    return name.startswith(".") and name.endswith(_SUFFIX)
 
 
 def out_of_memory(where: str | None = None) -> HostError:

@@ -28,7 +28,9 @@ def read_blame(path: Path) -> Blame:
         return blame_from(document)
     except OSError as error:
         raise _unusable(path, error.strerror or "it cannot be read") from error
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+    except KeyError as error:
+        raise _unusable(path, f"it has no {error}") from error
+    except (ValueError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise _unusable(path, f"{type(error).__name__}: {str(error)[:100]}") from error
 
 

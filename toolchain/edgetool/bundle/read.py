@@ -9,7 +9,7 @@ from pathlib import Path
 from edgetool.artifact import Engine, Lowering
 from edgetool.bundle.golden import GoldenCase, read_golden
 from edgetool.bundle.manifest import Manifest, manifest_from_bytes
-from edgetool.bundle.verify import MANIFEST, Verification, path_fault, verify
+from edgetool.bundle.verify import BUNDLE_IS, MANIFEST, Verification, path_fault, verify
 from edgetool.bundle.write import IO_FOLDER, MODEL_FOLDER
 from edgetool.errors import ConfigError, IntegrityError
 
@@ -88,7 +88,7 @@ def sound_bundle(path: Path, *, digest: str | None = None) -> Verification:
         "bundle-damaged",
         f"the bundle is not what was recorded: {shown}{more}",
         where=str(path),
-        hint="build it again, or get it again from where it came",
+        hint="build it again, or get it again from where it came" if (path / MANIFEST).exists() else BUNDLE_IS,
     )
 
 
@@ -101,5 +101,17 @@ def check_bundle(path: Path, *, digest: str | None = None) -> Verification:
             "bundle-not-found",
             f"there is no bundle: {error.strerror or error}",
             where=str(path),
-            hint="a bundle is the folder NAME-VERSION-TARGET.edgebundle that `edgetool build` wrote",
+            hint=_nearest(path) or BUNDLE_IS,
         ) from error
+
+
+def _nearest(path: Path) -> str | None:
+    """A bundle beside it that may have been meant."""
+    import difflib  # only needed once something is wrong
+
+    try:
+        known = [found.name for found in path.parent.glob("*.edgebundle")]
+    except OSError:  # a name that is too long, a folder that nobody may read
+        return None
+    close = difflib.get_close_matches(path.name, known, n=1, cutoff=0.8)
+    return f"did you mean {path.parent / close[0]}?" if close else None

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+BUNDLE_IS = "a bundle is the folder NAME-VERSION-TARGET.edgebundle that `edgetool build` wrote"
+"""For whoever named something else."""
 MANIFEST = "manifest.json"
 MEASUREMENTS = "reports/measurements.json"
 """The one file that may differ between two equal builds: no digest covers it."""

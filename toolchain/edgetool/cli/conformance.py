@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from edgetool.plugin.manager import Plugins
 
 _FAILED = 4
+_TOLD = 50
+"""Of so few cases each refusal is told with its reason; of more, the defects alone."""
 
 BackendName = Annotated[
     str | None, typer.Option("--backend", metavar="NAME", help="The backend to look at, with its default options.")
@@ -120,4 +122,5 @@ def _text(found: Conformance) -> str:
     fates = dict.fromkeys(row.fate for row in found.rows)
     counts = ", ".join(f"{found.count(fate)} {fate}" for fate in fates)
     lines = [f"{found.backend} {found.version}: {len(found.rows)} cases of onnx {found.onnx}: {counts}"]
-    return "\n".join([*lines, *(f"  {row.fate}: {row.name}: {row.reason}" for row in found.defects)])
+    told = found.rows if len(found.rows) <= _TOLD else found.defects
+    return "\n".join([*lines, *(f"  {row.fate}: {row.name}: {row.reason}" for row in told if row.fate != "validated")])

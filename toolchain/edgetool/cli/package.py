@@ -116,5 +116,6 @@ def _parsed(options: list[str] | tuple[str, ...]) -> dict[str, dict[str, Any]]:
 
 def _line(done: Package) -> str:
     from edgetool.config.units import format_bytes
+    from edgetool.disk import shown
 
-    return f"packaged {done.path}   {format_bytes(done.size)}"
+    return f"packaged {shown(done.path)}   {format_bytes(done.size)}"

@@ -54,7 +54,7 @@ def report(
     from edgetool.report.collect import report_of
     from edgetool.report.document import Summary
 
-    names = output_formats or ["markdown"]
+    names = output_formats or [format_of(output_path)]
     check_formats(names, output_path)
     if blame is not None and len(bundles) > 1:
         raise ConfigError(
@@ -64,6 +64,15 @@ def report(
     found = read_blame(blame) if blame is not None else None
     summary = Summary(tuple(replace(report_of(read_bundle(path)), blame=found) for path in bundles))
     write_reports(summary, names, output_path, Output(json, quiet))
+
+
+def format_of(path: Path | None) -> str:
+    """The format that a file's ending stands for, where no format is named; Markdown for everything else."""
+    from edgetool.report.formats import FORMATS
+
+    # The first of a format by its ending: `.json` is edgetool's own document, not that of GitLab.
+    endings = {Path(row.file).suffix: name for name, row in reversed(list(FORMATS.items())) if name != "github"}
+    return endings.get(path.suffix.lower(), "markdown") if path else "markdown"
 
 
 def check_formats(names: Sequence[str], path: Path | None) -> None:

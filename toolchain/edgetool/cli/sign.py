@@ -33,14 +33,15 @@ def sign(
     The signature is a file of the OpenSSF model-signing format. It goes beside the bundle, and packages carry it along.
     The password of an encrypted key is taken from EDGETOOL_KEY_PASSWORD, the PIN of a token from EDGETOOL_PIN.
     """
+    from edgetool.disk import shown
     from edgetool.trust.attestation import attest
     from edgetool.trust.keys import exposure, load_signer
     from edgetool.trust.signing import sign_bundle
 
     output = Output(json, quiet)
-    if exposed := exposure(key):
-        output.talk(f"warning: {exposed}")
     signer = load_signer(key, certificate=certificate)
+    if exposed := exposure(key):  # after it is known to be a private key
+        output.talk(f"warning: {exposed}")
     done = sign_bundle(bundle, signer, destination=output_path)
     provenance = attest(bundle, signer, folder=done.path.parent)
     output.result(
@@ -52,5 +53,5 @@ def sign(
             "certified": done.certified,
             "deterministic": signer.deterministic,
         },
-        f"signed {done.path}   key {done.key[:16]}…, content {done.content_digest}",
+        f"signed {shown(done.path)}   key {done.key[:16]}…, content {done.content_digest}",
     )

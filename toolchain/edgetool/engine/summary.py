@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from edgetool.artifact import JsonValue
 from edgetool.config.units import format_bytes, format_seconds
+from edgetool.disk import shown
 from edgetool.engine.assess import Attempt, blame, footprint, node_counts
 from edgetool.engine.deliver import Delivery
 from edgetool.engine.events import BuildFinished
@@ -112,7 +113,7 @@ def _remarks(attempt: Attempt, *, allow: bool) -> Iterator[str]:
 
 def _on_packages(attempt: Attempt, packages: tuple[Package, ...]) -> Iterator[str]:
     """Where they are, or why there are none."""
-    yield from (f"packaged {row.path}   {format_bytes(row.size)}" for row in packages)
+    yield from (f"packaged {shown(row.path)}   {format_bytes(row.size)}" for row in packages)
     wanted = attempt.plan.packages
     if wanted and not packages:
         yield f"not packaged as {', '.join(wanted.exporters)}: what fails its validation or a budget is not shipped"

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgetool.artifact import Facts, JsonValue
 from edgetool.bundle.read import Bundle
@@ -19,6 +19,10 @@ from edgetool.plugin.manager import Plugins, install_hint, missing_requirements
 from edgetool.trust.checking import staleness
 from edgetool.trust.signer import Signer
 from edgetool.trust.verification import signature_of
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
 
 _BUNDLE_SUFFIX = ".edgebundle"
 
@@ -64,16 +68,24 @@ def open_exporter(name: str, options: Mapping[str, Any], plugins: Plugins, *, wh
     try:
         return kind(kind.Options.model_validate(dict(options)))
     except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, (name, *first["loc"])))
-        missing_key = first["type"] == "missing"
-        known = ", ".join(kind.Options.model_fields) or "none"
-        raise ConfigError(
-            "invalid-package-option",
-            f"format {name!r} needs {key}" if missing_key else f"{key}: {first['msg']}",
-            where=where,
-            hint=f"give it with --option {key}=VALUE, or in [targets.NAME.package.{name}]; it takes: {known}",
-        ) from error
+        message, hint = _on_options(name, kind.Options.model_fields, error.errors(include_url=False)[0])
+        raise ConfigError("invalid-package-option", message, where=where, hint=hint) from error
+
+
+def _on_options(name: str, fields: Mapping[str, FieldInfo], first: ErrorDetails) -> tuple[str, str]:
+    """What is wrong with an option, and what to write instead."""
+    from edgetool.config.mistakes import one_of
+
+    option = str(first["loc"][0]) if first["loc"] else ""
+    if first["type"] == "extra_forbidden":
+        return f"{name}.{option}: format {name!r} has no such option", one_of(option, fields, what="options")
+    key = f"{name}.{option}".removesuffix(".")
+    place = f"with --option {key}=VALUE, or in [targets.NAME.package.{name}]"
+    meaning = fields[option].description if option in fields else None
+    known = f"; it takes: {', '.join(fields) or 'none'}"
+    if first["type"] == "missing":
+        return f"format {name!r} needs {key}", f"give it {place}{f': {meaning}' if meaning else known}"
+    return f"{key}: {first['msg']}", f"correct it {place}{f': {meaning}' if meaning else known}"
 
 
 def package(

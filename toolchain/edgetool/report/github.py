@@ -17,7 +17,8 @@ def render(summary: Summary) -> str:
     lines = [line for outcome in _COMMANDS for line in _annotations(summary, outcome)]
     if not lines:
         count = sum(len(report.checks) for report in summary.reports)
-        lines = [f"::notice title=edgetool::{len(summary.reports)} builds, all {count} checks passed"]
+        builds = "1 build" if len(summary.reports) == 1 else f"{len(summary.reports)} builds"
+        lines = [f"::notice title=edgetool::{builds}, all {count} checks passed"]
     return "\n".join(lines) + "\n"
 
 

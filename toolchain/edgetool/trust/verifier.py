@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 import calendar
 import json
+import os
 import sys
 import time
 from pathlib import Path
 
-from edgetool.bundle.verify import printable
+from edgetool.bundle.verify import BUNDLE_IS, MANIFEST, printable
 from edgetool.trust.checking import Trust
 from edgetool.trust.named_trust import UnusableError, trust_in_authorities, trust_in_key
 from edgetool.trust.verification import Demands, Outcome, verify_signed
@@ -119,6 +120,7 @@ def _report(bundle: Path, demands: Demands, options: argparse.Namespace) -> int:
         outcome = verify_signed(bundle, demands, signature=options.signature)
     except OSError as error:
         print(f"error[bundle-not-found]: {printable(str(error))}", file=sys.stderr)
+        print(f"  hint: {BUNDLE_IS}", file=sys.stderr)
         return _UNUSABLE
     if options.json:
         print(json.dumps({**outcome.to_json(), "bundle": str(bundle)}))
@@ -126,6 +128,8 @@ def _report(bundle: Path, demands: Demands, options: argparse.Namespace) -> int:
         print(_line(bundle, outcome))
     for fault in outcome.faults:
         print(f"{bundle}: {fault}", file=sys.stderr)
+    if outcome.faults and not os.path.lexists(bundle / MANIFEST):
+        print(f"  hint: {BUNDLE_IS}", file=sys.stderr)
     if outcome.exit_code == _UNCHECKED:
         print(f"error[{_UNCHECKED_CODE}]: {bundle}: signature not checked: {outcome.detail}", file=sys.stderr)
     return outcome.exit_code
