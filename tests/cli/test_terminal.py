@@ -7,6 +7,7 @@ import pty
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,12 @@ def test_quiet_shows_the_result_only(project: Path) -> None:
     code, seen = _on_a_terminal(["build", "-t", "a", "--quiet"], cwd=project, env={})
     assert code == 0
     assert seen.startswith("built a")
+
+
+def test_paragraphs_of_the_help_flow(
+    monkeypatch: pytest.MonkeyPatch, run_cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """Where the source breaks a line says nothing to a terminal of another width."""
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [line.strip() for line in run_cli("validate", "--help").stdout.splitlines()]
+    assert "compared with the golden outputs. With --on it runs on a device that ssh" in lines

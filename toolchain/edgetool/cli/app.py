@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import Annotated
 
 import typer
@@ -75,3 +76,12 @@ app.command("conformance", rich_help_panel=_ITSELF)(conformance)
 app.command("plugins", rich_help_panel=_ITSELF)(plugins)
 app.add_typer(cache, name="cache", rich_help_panel=_ITSELF)
 app.command("explain", rich_help_panel=_ITSELF)(explain)
+
+
+def _flowing(text: str) -> str:
+    """Paragraphs without the line breaks of the source, which a narrower terminal would show in the middle of lines."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in cleandoc(text).split("\n\n"))
+
+
+for _command in app.registered_commands:
+    _command.help = _flowing(_command.callback.__doc__ or "") if _command.callback else None
