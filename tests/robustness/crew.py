@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import resource
 import select
 import signal
 import struct
@@ -18,6 +19,8 @@ from tests.robustness.forked import fork
 
 _PLACE = struct.Struct("=qd")
 _MOST_LOST = 20
+_MEMORY = 4 << 30
+"""A worker's own address space; commands have limits of theirs. A mutation that runs wild must not take the machine."""
 _LOOK_EVERY = 1.0
 
 Try = Callable[[int], None]
@@ -85,6 +88,8 @@ def _start(indices: Sequence[int], prepare: Callable[[], Try]) -> _Worker:
     board[:] = _PLACE.pack(0, time.monotonic())
 
     def work() -> int:
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, most))
         attempt = prepare()
         for begun, index in enumerate(indices, start=1):
             board[:] = _PLACE.pack(begun, time.monotonic())

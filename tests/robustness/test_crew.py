@@ -39,8 +39,18 @@ def _hangs() -> None:
     time.sleep(60)
 
 
+def _grows() -> None:
+    bytearray(5 << 30)
+
+
 @pytest.mark.parametrize(
-    ("misfortune", "how"), [(_dies, "ended with SIGKILL"), (_fails, "ended with 70"), (_hangs, "did not get on")]
+    ("misfortune", "how"),
+    [
+        (_dies, "ended with SIGKILL"),
+        (_fails, "ended with 70"),
+        (_grows, "ended with 70"),
+        (_hangs, "did not get on"),
+    ],
 )
 def test_a_lost_worker_is_reported_and_replaced(misfortune: Callable[[], None], how: str, tmp_path: Path) -> None:
     def prepare() -> Try:
