@@ -103,7 +103,7 @@ def _start(indices: Sequence[int], prepare: Callable[[], Try]) -> _Worker:
 def _end(worker: _Worker, *, late: bool) -> str | None:
     """How a worker ended; None if it did all of its work."""
     if late:
-        os.killpg(worker.pid, signal.SIGKILL)
+        os.kill(worker.pid, signal.SIGKILL)  # what it started ends with it; it may have no group of its own yet
     code = os.waitstatus_to_exitcode(os.waitpid(worker.pid, 0)[1])
     os.close(worker.ended)
     if late:
