@@ -79,6 +79,19 @@ def test_models_times_targets_with_a_baseline(project: Path, other: Path, run_cl
     assert "2 builds: 1 failed, 1 known" in done.stdout
 
 
+def test_models_that_are_declared_alike_do_not_take_turns_in_the_cache(
+    project: Path, other: Path, run_cli: Run
+) -> None:
+    files = ("-f", project / "targets.toml", "-f", other / "targets.toml")
+    assert run_cli("validate", *files, "-t", "good").returncode == 0
+    done = run_cli("validate", *files, "-t", "good")
+    assert done.returncode == 0, done.stderr
+    steps = [
+        line.split(": ")[1:3] for line in done.stderr.splitlines() if line.startswith("good: ") and " > " not in line
+    ]
+    assert {what for step, what in steps if step != "bundle"} == {"cached"}, done.stderr
+
+
 def test_a_broken_model_leaves_the_others_alone(project: Path, other: Path, run_cli: Run) -> None:
     (project / "model.onnx").write_bytes(b"this is no network")
     done = run_cli(

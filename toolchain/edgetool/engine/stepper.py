@@ -108,7 +108,7 @@ class Stepper:
                     # Whoever edits a file while it is read gets this result once, and never from the cache.
                     key = make_key(request.name, {**key.parts, "unsettled": began})
                 else:
-                    self.cache.remember(base.digest, result["files"])
+                    self.cache.remember(self._reader(base), result["files"])
                 self._hold_to_lock(key)
             entry = self.cache.put(key, files, result, seconds=seconds)
         self.history.append(key)
@@ -119,7 +119,7 @@ class Stepper:
         """The entry, told about and remembered, or None."""
         key = base
         if request.discovers:
-            files = self.cache.recall(base.digest)
+            files = self.cache.recall(self._reader(base))
             if files is None:
                 return None
             key = self._full_key(request, base, files)
@@ -137,6 +137,10 @@ class Stepper:
 
     def _full_key(self, request: StepRequest, base: Key, files: list[str]) -> Key:
         return make_key(request.name, {**base.parts, "files": file_digests(files, self._root)})
+
+    def _reader(self, base: Key) -> str:
+        """Who remembers what was read: two projects may declare the same and read other files, as absolute paths."""
+        return make_key("reads", {"base": base.digest, "root": str(self._root)}).digest
 
     def call(self, step: str, task: str, request: object) -> dict[str, Any]:
         """Run a task in the child, without the cache."""
