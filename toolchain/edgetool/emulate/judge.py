@@ -130,13 +130,19 @@ def _way_out(cell: Cell, error: EdgetoolError, precision: str) -> str:
 
 
 def _cure(cell: Cell, precision: str, weight_bits: object) -> str:
-    if (
-        precision in _INT8
-        and weight_bits != _NEVER_SATURATES
-        and not {"avx512_vnni", "avx_vnni", "asimddp"} & {*cell.processor.isa}
-    ):
+    if precision in _INT8 and weight_bits != _NEVER_SATURATES and _saturates(cell.processor):
         return (
             "this processor has no VNNI, where products of 8-bit weights saturate: "
             "set weight_bits = 7 in [targets.NAME.facts] and build again"
         )
+    if precision in _INT8:
+        return (
+            "its kernels round otherwise, and this int8 network is sensitive to that: "
+            "quantize less of it (edgetool blame names the layers), and measure the accuracy on such a machine"
+        )
     return "the runtime takes other kernels or another precision there: pin the precision, or build for this processor"
+
+
+def _saturates(processor: Processor) -> bool:
+    """Whether two products of 8 bits are added in 16; ARM's kernels widen them before."""
+    return processor.arch == "x86_64" and not {"avx512_vnni", "avx_vnni"} & {*processor.isa}
