@@ -69,6 +69,7 @@ def test_models_times_targets_with_a_baseline(project: Path, other: Path, run_cl
     done = run_cli("validate", *files, "--target", "large", "--baseline", base, "-O", "junit", "-o", tmp_path / "j.xml")
     assert done.returncode == 0, done.stderr
     assert junitparser.JUnitXml.fromfile(str(tmp_path / "j.xml")).failures == 0
+    assert "large" in done.stdout, "a log says what a file says"
     # A regression fails although the deviation beside it is known.
     text = (project / "targets.toml").read_text()
     (project / "targets.toml").write_text(text.replace('size = "1MiB"', 'size = "20B"'))

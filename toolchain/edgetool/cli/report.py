@@ -56,6 +56,7 @@ def report(
 
     names = output_formats or [format_of(output_path)]
     check_formats(names, output_path)
+    check_places(names, output_path)
     if blame is not None and len(bundles) > 1:
         raise ConfigError(
             "conflicting-options", "--blame belongs to one bundle, and several are named", where="--blame",
@@ -97,6 +98,23 @@ def check_formats(names: Sequence[str], path: Path | None) -> None:
         )
 
 
+def check_places(names: Sequence[str], path: Path | None) -> None:
+    """Before any work is done. Makes the folder that reports go to. Raises HostError where nothing can be written."""
+    from edgetool.disk import host_errors, private_folder
+
+    for file in (_file(name, path) for name in names if path is not None):
+        with host_errors(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        with private_folder(file):
+            pass
+
+
+def _file(name: str, path: Path) -> Path:
+    from edgetool.report.formats import FORMATS
+
+    return path / FORMATS[name].file if path.is_dir() or not path.suffix else path
+
+
 def write_reports(summary: Summary, names: Sequence[str], path: Path | None, output: Output) -> None:
     """To stdout, or into files that appear when they are whole. Raises HostError."""
     for name in dict.fromkeys(names):
@@ -106,7 +124,7 @@ def write_reports(summary: Summary, names: Sequence[str], path: Path | None, out
 def _write(summary: Summary, name: str, path: Path | None, output: Output) -> None:
     import sys
 
-    from edgetool.disk import host_errors, replace_file
+    from edgetool.disk import replace_file
     from edgetool.report.formats import FORMATS
 
     chosen = FORMATS[name]
@@ -117,9 +135,7 @@ def _write(summary: Summary, name: str, path: Path | None, output: Output) -> No
             sys.stdout.write(chosen.render(summary))
         return
     text = chosen.render(summary)
-    file = path / chosen.file if path.is_dir() or not path.suffix else path
-    with host_errors(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
+    file = _file(name, path)
     replace_file(file, text.encode("utf-8", "backslashreplace"))
     if output.json:
         output.result({"outcome": summary.outcome, "written": str(file)}, "")

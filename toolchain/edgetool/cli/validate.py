@@ -90,13 +90,14 @@ def validate(
     """
     from edgetool.cli.matrix import Question, run_matrix
     from edgetool.cli.options import seconds_option
-    from edgetool.cli.report import check_formats, write_reports
+    from edgetool.cli.report import check_formats, check_places, format_of, write_reports
     from edgetool.engine.outcome import BuildOptions
     from edgetool.report.baseline import read_baseline, write_baseline
 
     output = Output(json, quiet)
-    names = output_formats or []
+    names = output_formats or ([format_of(output_path)] if output_path is not None else [])
     check_formats(names, output_path)
+    check_places(names, output_path)
     emulation = wish_of(isa_sweep, emulate)
     # What a shell makes of examples/*/targets.toml: one name for --file, and the others without.
     file = [*(file or []), *(path for path in bundles or [] if path.suffix == ".toml")]
@@ -131,10 +132,9 @@ def validate(
     answer = run_matrix(question, output, baseline=accepted, where=str(baseline))
     if update_baseline and baseline is not None:
         write_baseline(baseline, answer.summary)
-        output.talk(f"wrote {baseline}: {len(answer.summary.reports)} builds accepted as they are")
-    if names:
-        write_reports(answer.summary, names, output_path, output)
-    else:
+        output.talk(f"wrote {baseline}: accepted as it is: {_counted(len(answer.summary.reports), 'build')}")
+    write_reports(answer.summary, names, output_path, output)
+    if not names or output_path is not None:  # a report on stdout stays alone there
         output.result(answer.summary.to_json(), _text(answer.summary))
     if answer.exit_code and not update_baseline:
         sys.exit(answer.exit_code)
@@ -175,19 +175,20 @@ def _self_tests(
     if not names and len(bundles) == 1 and not wish and not allow_unverified:
         self_test(bundles[0], output, on=on)
         return
-    silent = Output(json=False, quiet=True)
+    alone = bool(names) and path is None  # a report on stdout
+    said = Output(json=False, quiet=True) if alone else output
     reports, errors = [], []
     for bundle in bundles:
-        report, error = _tested(bundle, on, silent if names else output)
+        report, error = _tested(bundle, on, said, silent=alone)
         wish.require_targets([report.target])
-        report = emulated(report, bundle, wish, silent if names else output)
+        report = emulated(report, bundle, wish, said)
         error = error or emulation_error(report)
-        if wish and not names:
+        if wish and not alone:
             output.result({"checks": [check.to_json() for check in report.checks]}, text_of(report))
         reports.append(report)
         if error is not None:
             errors.append(error)
-            if not names:
+            if not alone:
                 output.error(error)
     if names:
         write_reports(Summary(tuple(reports)), names, path, output)
@@ -198,7 +199,7 @@ def _self_tests(
         sys.exit(next((code for code in codes if code not in gates), min(codes)))
 
 
-def _tested(bundle: Path, on: str | None, output: Output) -> tuple[Report, EdgetoolError | None]:
+def _tested(bundle: Path, on: str | None, output: Output, *, silent: bool) -> tuple[Report, EdgetoolError | None]:
     """The bundle's report with the self-test as one more check."""
     import contextlib
     import io
@@ -213,8 +214,8 @@ def _tested(bundle: Path, on: str | None, output: Output) -> tuple[Report, Edget
     report = report_of(read_bundle(bundle))
     failure: EdgetoolError | None = None
     try:
-        # Whoever asks for a report wants nothing else on stdout.
-        with contextlib.redirect_stdout(io.StringIO()) if output.quiet else contextlib.nullcontext():
+        # A report on stdout stays alone there.
+        with contextlib.redirect_stdout(io.StringIO()) if silent else contextlib.nullcontext():
             self_test(bundle, output, on=on)
     except EdgetoolError as error:
         failure = error
@@ -248,7 +249,11 @@ def _text(summary: Summary) -> str:
     lines = [table(rows, headers=("", "model", "target", "precision", "size", "p50", "verdict")), *summary.baseline]
     lines += table_of(summary.reports)
     failures = [line for report in summary.reports for line in _failures(report)]
-    return "\n".join([*lines, *failures, f"{len(rows)} builds: {', '.join(counted)}"])
+    return "\n".join([*lines, *failures, f"{_counted(len(rows), 'build')}: {', '.join(counted)}"])
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _failures(report: Report) -> Iterator[str]:

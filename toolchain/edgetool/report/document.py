@@ -257,7 +257,7 @@ class Report:
             return "nothing was checked"
         absent = sum(check.outcome == "not-run" for check in self.checks)
         if not absent:
-            return f"all {len(self.checks)} checks passed"
+            return "its check passed" if len(self.checks) == 1 else f"all {len(self.checks)} checks passed"
         return f"{len(self.checks) - absent} checks passed, {absent} not run here"
 
     def to_json(self) -> dict[str, JsonValue]:
