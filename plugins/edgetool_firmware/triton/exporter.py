@@ -10,8 +10,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from edgetool.artifact import Facts
+from edgetool.bundle.layout import MODEL_FOLDER
 from edgetool.bundle.read import Bundle
-from edgetool.bundle.write import MODEL_FOLDER
 from edgetool.exporters import ExportContext, Exporter, ExporterOptions
 from edgetool.problem import Problem
 from edgetool_firmware.names import safe_name

@@ -63,7 +63,11 @@ class Unlike:
         for at, (wanted, found) in enumerate(zip_longest(there.input, here.input, fillvalue="")):
             name = names[at] if at < len(names) else f"input {at}"
             if bool(wanted) != bool(found):
-                yield f"it has no {name}, which the reference has" if wanted else f"it has {name}, which the reference has not"
+                yield (
+                    f"it has no {name}, which the reference has"
+                    if wanted
+                    else f"it has {name}, which the reference has not"
+                )
                 continue
             one, other = self._reference.constant(wanted), self._other.constant(found)
             if one is not None and other is not None:

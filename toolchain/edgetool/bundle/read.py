@@ -8,9 +8,9 @@ from pathlib import Path
 
 from edgetool.artifact import Engine, Lowering
 from edgetool.bundle.golden import GoldenCase, read_golden
+from edgetool.bundle.layout import IO_FOLDER, MODEL_FOLDER
 from edgetool.bundle.manifest import Manifest, manifest_from_bytes
 from edgetool.bundle.verify import BUNDLE_IS, MANIFEST, Verification, path_fault, verify
-from edgetool.bundle.write import IO_FOLDER, MODEL_FOLDER
 from edgetool.errors import ConfigError, IntegrityError
 
 SHOWN_FAULTS = 5

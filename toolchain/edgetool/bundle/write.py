@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from edgetool.artifact import JsonValue
+from edgetool.bundle.layout import IO_FOLDER, MODEL_FOLDER, SOURCE_FOLDER, VALIDATION
 from edgetool.bundle.manifest import FileRecord, Manifest, Role, manifest_bytes
 from edgetool.bundle.origin import UNKNOWN, Origin
 from edgetool.bundle.provenance import PROVENANCE, statement
@@ -18,11 +19,6 @@ from edgetool.bundle.sbom import SBOM, sbom
 from edgetool.bundle.verify import MANIFEST, MEASUREMENTS, content_digest, path_fault, verify
 from edgetool.disk import host_errors, only_writer, private_folder, replaced_folder
 from edgetool.errors import ConfigError, IntegrityError, ModelError
-
-VALIDATION = "reports/validation.json"
-MODEL_FOLDER = "model"
-IO_FOLDER = "io"
-SOURCE_FOLDER = "src"
 
 _CHUNK = 1 << 20
 

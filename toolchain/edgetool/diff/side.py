@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgetool.bundle.layout import VALIDATION
 from edgetool.bundle.manifest import Manifest
 from edgetool.bundle.provenance import read_statement
 from edgetool.bundle.read import Bundle, read_bundle
 from edgetool.bundle.verify import MEASUREMENTS
-from edgetool.bundle.write import VALIDATION
 from edgetool.diff.rows import Identity
 from edgetool.errors import IntegrityError
 from edgetool.reproduce.causes import Account

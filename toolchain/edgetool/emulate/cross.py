@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgetool.bundle.write import IO_FOLDER, MODEL_FOLDER
+from edgetool.bundle.layout import IO_FOLDER, MODEL_FOLDER
 from edgetool.disk import host_errors
 from edgetool.emulate.agreement import Agreement, Ran
 from edgetool.emulate.interpreter import LEASHED

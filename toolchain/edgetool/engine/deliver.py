@@ -11,6 +11,7 @@ from pathlib import Path
 import edgetool
 from edgetool.artifact import Facts, JsonValue
 from edgetool.backends.base import Availability
+from edgetool.bundle.layout import MODEL_FOLDER
 from edgetool.bundle.manifest import (
     DataRecord,
     FallbackRecord,
@@ -22,7 +23,7 @@ from edgetool.bundle.manifest import (
     TargetRecord,
     compatibility_key,
 )
-from edgetool.bundle.write import MODEL_FOLDER, Contents, portable_source, write_bundle
+from edgetool.bundle.write import Contents, portable_source, write_bundle
 from edgetool.engine.assess import Attempt, node_counts, stand_in
 from edgetool.engine.cache import Key
 from edgetool.engine.events import StepFinished

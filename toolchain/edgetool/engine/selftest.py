@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgetool.artifact import Engine, Lowering
 from edgetool.backends.base import Backend
-from edgetool.bundle.write import MODEL_FOLDER
+from edgetool.bundle.layout import MODEL_FOLDER
 from edgetool.engine.pipeline import BuiltEngine
 from edgetool.plugin.loading import load_object
 from edgetool.selftest import selftest_sources

@@ -10,10 +10,10 @@ from typing import Any
 
 import pydantic
 
+from edgetool.bundle.layout import VALIDATION
 from edgetool.bundle.manifest import Manifest, StepRecord
 from edgetool.bundle.read import Bundle
 from edgetool.bundle.verify import MEASUREMENTS
-from edgetool.bundle.write import VALIDATION
 from edgetool.config.units import format_bytes
 from edgetool.errors import EdgetoolError, IntegrityError
 from edgetool.report.document import Check, FitRow, Footprint, MemoryPeak, Outcome, PassRow, Placement, Report, Unproven

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from edgetool.artifact import JsonValue
-from edgetool.bundle.golden import INDEX, read_golden, read_min_cosine
+from edgetool.bundle.golden import read_golden, read_made_by, read_min_cosine
+from edgetool.bundle.layout import IO_FOLDER
 from edgetool.bundle.read import Bundle
-from edgetool.bundle.write import IO_FOLDER
 from edgetool.validate.difference import Difference, difference
 
 MOST_GAIN = 0.05
@@ -52,7 +51,7 @@ def compare_outputs(then: Bundle, now: Bundle) -> Agreement | str:
         folder = bundle.path / IO_FOLDER
         if not folder.is_dir():
             return f"{name} has no golden outputs"
-        if json.loads((folder / INDEX).read_bytes()).get("made_by") != "engine":
+        if read_made_by(folder) != "engine":
             return f"the golden outputs of {name} are those of the float reference: its engine did not run"
     pairs = list(zip(read_golden(then.path / IO_FOLDER), read_golden(now.path / IO_FOLDER), strict=False))
     rows = []

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from edgetool.bundle.layout import VALIDATION
 from edgetool.bundle.read import Bundle, read_bundle
-from edgetool.bundle.write import VALIDATION
 from edgetool.engine.execute import build
 from edgetool.engine.outcome import BuildOptions
 from edgetool.engine.planned import BuildPlan

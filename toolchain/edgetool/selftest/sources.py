@@ -11,7 +11,7 @@ from typing import Any
 
 from edgetool.backends.base import DeviceSources
 from edgetool.bundle.golden import INDEX, MIN_COSINE
-from edgetool.bundle.write import IO_FOLDER
+from edgetool.bundle.layout import IO_FOLDER
 
 CONFIGURATION = "selftest.conf"
 HEADER = "edgetool-selftest 1"
