@@ -56,6 +56,22 @@ def test_a_tolerance_that_is_none(wanted: object, bundle: Path) -> None:
         read_min_cosine(bundle / "io")
 
 
+def test_golden_data_in_endless_brackets(
+    bundle: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    """Every command that reads them, also those that only look who computed them."""
+    index = bundle / "io" / "index.json"
+    _forge(bundle, "io/index.json", lambda _: None)
+    manifest = json.loads((bundle / "manifest.json").read_bytes())
+    index.write_bytes(b"[" * 200_000)
+    row = next(row for row in manifest["files"] if row["path"] == "io/index.json")
+    row.update(size=index.stat().st_size, sha256=hashlib.sha256(index.read_bytes()).hexdigest())
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    done = run_cli("diff", bundle, bundle)
+    assert done.returncode == 7, done.stderr
+    assert "error[golden-damaged]" in done.stderr
+
+
 def test_options_that_the_backend_does_not_have(
     bundle: Path, run_cli: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:

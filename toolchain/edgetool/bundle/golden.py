@@ -98,6 +98,12 @@ def read_golden(directory: Path) -> tuple[GoldenCase, ...]:
         ) from error
 
 
+def read_made_by(directory: Path) -> Any:
+    """Who computed the outputs: `engine`, or `reference` where the engine could not run. Raises IntegrityError."""
+    read_golden(directory)
+    return json.loads((directory / INDEX).read_bytes()).get("made_by")
+
+
 def read_min_cosine(directory: Path) -> float:
     """What a device's outputs should reach. Raises IntegrityError."""
     read_golden(directory)
