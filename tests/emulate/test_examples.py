@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -22,9 +21,6 @@ from edgetool.report.formats import FORMATS
 ROOT = Path(__file__).parents[2]
 NETWORKS = ("digits", "silero")
 COLUMNS = {"ort-int8": "cortex-a53", "openvino-int8": "denverton"}
-SECONDS = 90
-"""Of processor time for the whole matrix: what it takes on two cores that have nothing else to do, or less."""
-
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(1500)]
 
 
@@ -57,7 +53,6 @@ def matrix(environment: Mapping[str, str], folder: Path) -> subprocess.Popen[str
 
 
 def test_killed_in_between_it_goes_on_and_gives_every_format(environment: dict[str, str], tmp_path: Path) -> None:
-    before = processor_time()
     first = matrix(environment, tmp_path / "first")
     done = lines_until(first, "digits-1.0.0-openvino-int8: emulation-data")
     first.send_signal(signal.SIGKILL)
@@ -74,7 +69,6 @@ def test_killed_in_between_it_goes_on_and_gives_every_format(environment: dict[s
         if line.startswith("digits-1.0.0-ort-int8: "):
             assert line.endswith(": cached"), line
     check_reports(tmp_path / "reports")
-    assert processor_time() - before < SECONDS
 
     third = matrix(environment, tmp_path / "again")
     _, said = third.communicate()
@@ -82,12 +76,6 @@ def test_killed_in_between_it_goes_on_and_gives_every_format(environment: dict[s
     steps = [line for line in said.splitlines() if ": emulat" in line]
     assert len(steps) == 2 * len(NETWORKS) * len(COLUMNS)
     assert {line.rpartition(": ")[2] for line in steps} == {"cached"}
-
-
-def processor_time() -> float:
-    """Seconds that ended children took, and theirs."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def lines_until(process: subprocess.Popen[str], start: str) -> list[str]:
