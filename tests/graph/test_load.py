@@ -119,6 +119,12 @@ def _negative_size(proto: onnx.ModelProto) -> None:
     proto.graph.initializer[0].dims[0] = -4
 
 
+def _other_field(proto: onnx.ModelProto) -> None:
+    weight = proto.graph.initializer[0]
+    weight.ClearField("raw_data")
+    weight.int64_data.extend(range(16))
+
+
 def _segment(proto: onnx.ModelProto) -> None:
     proto.graph.initializer[0].segment.end = 8
 
@@ -164,6 +170,7 @@ BAD_FILES: dict[str, tuple[Make, str, int, str]] = {
     "weight cut short": (_proto(_cut_weight), "damaged-model", 3, "60 bytes instead of 64"),
     "weight of no type": (_proto(_odd_type), "unsupported-type", 3, "77"),
     "negative size": (_proto(_negative_size), "damaged-model", 3, "[-4, 4]"),
+    "values in another type's field": (_proto(_other_field), "damaged-model", 3, "0 values instead of 16"),
     "segment of a tensor": (_proto(_segment), "damaged-model", 3, "segment"),
     "two outputs": (_proto(_two_outputs), "duplicate-name", 3, "two outputs"),
     "a name that is no text": (_not_text, "damaged-model", 3, "not text"),

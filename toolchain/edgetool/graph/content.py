@@ -13,7 +13,17 @@ from edgetool.graph.walk import NamedTensor, tensors
 if TYPE_CHECKING:
     import onnx
 
-_FIELDS = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")
+_FIELDS = {
+    "float32": "float_data",
+    "complex64": "float_data",
+    "float64": "double_data",
+    "complex128": "double_data",
+    "int64": "int64_data",
+    "uint32": "uint64_data",
+    "uint64": "uint64_data",
+    "string": "string_data",
+}
+"""Element type to the field that holds its values; all others are in `int32_data` (onnx.proto)."""
 _COMPLEX = ("complex64", "complex128")
 
 
@@ -44,7 +54,7 @@ def _check(named: NamedTensor, where: str) -> None:
     if tensor.HasField("raw_data"):
         have, want, unit = len(tensor.raw_data), kind.nbytes(tuple(tensor.dims)), "bytes"
     else:
-        have, want, unit = sum(len(getattr(tensor, field)) for field in _FIELDS), _count(named), "values"
+        have, want, unit = len(getattr(tensor, _FIELDS.get(kind.name, "int32_data"))), _count(named), "values"
     if have != want:
         raise ModelError(
             "damaged-model",

@@ -93,7 +93,8 @@ def _owners(graph: onnx.GraphProto) -> dict[str, str]:
     owner: dict[str, str] = {}
     for node in graph.node:
         for name in node.output:
-            owner[name] = owner.get(node.input[0], node.input[0]) if node.op_type in _VIEWS else name
+            is_view = node.op_type in _VIEWS and node.input  # another domain's Reshape may read nothing
+            owner[name] = owner.get(node.input[0], node.input[0]) if is_view else name
     return owner
 
 

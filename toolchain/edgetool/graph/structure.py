@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgetool.errors import ModelError
+from edgetool.graph.loops import check_loops
 from edgetool.graph.node_forms import check_node_forms
 from edgetool.graph.walk import node_label, subgraphs
 
@@ -36,7 +37,11 @@ def check_structure(model: onnx.ModelProto, *, where: str) -> None:
     opsets = opset_versions(model, where=where)
     functions = frozenset((function.domain, function.name) for function in model.functions)
     _check_operators(model.graph.node, opsets, functions, where)
+    for function in model.functions:
+        own = {"" if row.domain == "ai.onnx" else row.domain: row.version for row in function.opset_import}
+        _check_operators(function.node, own, functions, f"{where}: function {function.name}")
     check_node_forms(model, opsets, where=where)
+    check_loops(model.graph, where=where)
     if twice := _first_repeated([value.name for value in model.graph.output]):
         raise ModelError("duplicate-name", f"two outputs are called {twice!r}", where=where)
     _check_names(model.graph, frozenset(), where)
