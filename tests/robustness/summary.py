@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
@@ -13,6 +14,8 @@ from tests.robustness.campaign import History, Row
 _PACKAGES = (
     "edgetool", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "protobuf", "pydantic", "typer",
 )  # fmt: skip
+_FOLDER = re.compile(r"(?:/[\w.-]+)+/(?=(?:plugins|toolchain)/)")
+"""Where the code lay is no part of a defect."""
 
 
 def summarise(history: History, *, seed: int) -> dict[str, Any]:
@@ -47,7 +50,7 @@ def _most(rows: Sequence[Row]) -> dict[str, Any]:
 
 def _defect(row: Row, seed: int) -> dict[str, Any]:
     return {
-        "defect": row.defect,
+        "defect": _FOLDER.sub("", row.defect or ""),
         "confirmed": row.confirmed,
         "command": row.command,
         "again": f"python -m tests.robustness --seed {seed} --kind {row.kind} --index {row.index}",

@@ -11,7 +11,9 @@ from random import Random
 
 import pytest
 
+from tests.robustness.bundles import _sealed
 from tests.robustness.kinds import KINDS, kind_of
+from tests.robustness.trial import DOCUMENTED
 from tests.robustness.words import COUNTS
 
 ROOT = Path(__file__).parents[2]
@@ -25,12 +27,31 @@ def test_five_hundred_mutants(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     summary = json.loads(written.read_text())
+    assert summary["open_defects"] == []
     assert summary["mutants"] == 500
     assert set(summary["kinds"]) == set(KINDS)
 
 
+def test_the_long_run_left_no_defect_open() -> None:
+    summary = json.loads((Path(__file__).parent / "summary.json").read_text())
+    kinds = summary["kinds"]
+    assert summary["open_defects"] == []
+    assert summary["mutants"] == sum(kind["mutants"] for kind in kinds.values()) >= 20_000
+    assert set(kinds) == set(KINDS)
+    assert min(kind["mutants"] for kind in kinds.values()) >= 300
+    for kind in kinds.values():
+        assert sum(kind["outcomes"].values()) == kind["mutants"]
+        assert {int(outcome.split()[1]) for outcome in kind["outcomes"]} <= DOCUMENTED
+
+
 def test_every_kind_has_its_turn() -> None:
     assert {kind_of(index) for index in range(27)} == set(KINDS)
+
+
+def test_a_forger_does_not_read_what_never_ends(tmp_path: Path) -> None:
+    listed = {"files": [{"path": "/dev/zero"}, {"path": "sound.bin"}]}
+    (tmp_path / "sound.bin").write_bytes(b"abc")
+    assert [row["size"] for row in _sealed(listed, tmp_path)["files"]] == [0, 3]
 
 
 def test_random_choices_of_python_stay_as_they_are() -> None:
