@@ -10,6 +10,8 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ import pytest
 from edgetool import disk
 from edgetool.bundle.read import read_bundle
 from edgetool.bundle.verify import verify
-from edgetool.bundle.write import Contents, portable_source, write_bundle
+from edgetool.bundle.write import Contents, portable_source, refuse_to_overwrite, write_bundle
 from edgetool.errors import ConfigError, EdgetoolError, HostError, IntegrityError, ModelError
 
 from .samples import contents  # noqa: TID252 # tests are no package to import from
@@ -249,3 +251,26 @@ def test_sources_lose_their_absolute_path() -> None:
     assert portable_source("/home/me/net.onnx") == "net.onnx"
     assert portable_source("models/net.onnx") == "models/net.onnx"
     assert portable_source("zoo:make") == "zoo:make"
+
+
+def test_what_another_writer_is_just_putting_there_is_waited_for(tmp_path: Path) -> None:
+    """Between two renames the place looks as if something else were in it."""
+    place = tmp_path / "net.edgebundle"
+    place.mkdir()
+    (place / "half").write_text("of a bundle")
+    looked = threading.Event()
+
+    def put() -> None:
+        with disk.only_writer(place):
+            looked.set()
+            time.sleep(0.3)
+            (place / "manifest.json").write_text("{}")
+
+    writer = threading.Thread(target=put)
+    writer.start()
+    looked.wait()
+    refuse_to_overwrite(place)
+    writer.join()
+    (place / "manifest.json").unlink()
+    with pytest.raises(ConfigError, match="no bundle"):
+        refuse_to_overwrite(place)

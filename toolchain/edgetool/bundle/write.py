@@ -198,15 +198,28 @@ def _is_there(destination: Path, digest: str) -> bool:
 
 def refuse_to_overwrite(destination: Path) -> None:
     """Only bundles and empty folders make room for a bundle. Raises ConfigError."""
-    is_bundle = (destination / MANIFEST).is_file() and not destination.is_symlink()
-    is_empty_folder = destination.is_dir() and not any(destination.iterdir())
-    if (destination.is_symlink() or destination.exists()) and not (is_bundle or is_empty_folder):
+    if _makes_room(destination):
+        return
+    with only_writer(destination):  # a writer may just have been between looking and replacing
+        makes_room = _makes_room(destination)
+    if not makes_room:
         raise ConfigError(
             "bundle-place-taken",
             "something that is no bundle is in the place of the bundle",
             where=str(destination),
             hint="move it away, or choose another --output folder",
         )
+
+
+def _makes_room(destination: Path) -> bool:
+    if not (destination.is_symlink() or destination.exists()):
+        return True
+    if (destination / MANIFEST).is_file():
+        return not destination.is_symlink()
+    try:
+        return not any(destination.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return not destination.exists()
 
 
 def _created() -> str | None:
