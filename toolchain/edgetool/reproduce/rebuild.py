@@ -74,7 +74,7 @@ def _choice(bundle: Bundle, plan: BuildPlan) -> Choice | None:
     where = bundle.path / VALIDATION
     try:
         choice = choice_of_report(json.loads(where.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IntegrityError(
             "bundle-damaged",
             "the report of the validation cannot be read",

@@ -151,5 +151,9 @@ def _recorded_host(bundle: Bundle) -> Mapping[str, Any]:
     path = bundle.path / MEASUREMENTS
     if not path.is_file():
         return {}
-    host = json.loads(path.read_bytes()).get("host")  # checked as JSON when the bundle was opened
+    try:
+        measurements = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):  # it is beside the point: nothing is proven by it
+        return {}
+    host = measurements.get("host") if isinstance(measurements, dict) else None
     return host if isinstance(host, dict) else {}
