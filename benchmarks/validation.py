@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks validation", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="runs of each that count (default 5)")
     options = parser.parse_args(arguments)
-    print("validation: MobileNetV2 in int8 on ONNX Runtime, against its 2 x 200 inferences and the framework's import")
+    print("validation: MobileNetV2 in int8 on ONNX Runtime, against the same inferences and the framework's import")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         env = {"EDGETOOL_CACHE_DIR": str(folder / "cache"), "OMP_NUM_THREADS": "2"}
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] = ()) -> None:
 
 
 def _plan(bundle: Path, folder: Path) -> dict[str, Any]:
-    """What the validation runs: the engine and the reference, and the example's 200 views one at a time."""
+    """What the validation runs: the engine and the reference, and the example's samples."""
     from edgetool.bundle.read import read_bundle
     from edgetool.engine.cache import Cache
     from edgetool.validate.data import open_dataset
