@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -82,32 +83,23 @@ def write_cases(
 
 def read_golden(directory: Path) -> tuple[GoldenCase, ...]:
     """All cases of an `io/` folder. Raises IntegrityError when files and index do not fit together."""
-    try:
-        index = json.loads((directory / INDEX).read_bytes())
+    with _damage_is_told(directory):
         return tuple(
             GoldenCase(_read_tensors(directory, case["inputs"]), _read_tensors(directory, case["outputs"]))
-            for case in index["cases"]
+            for case in _index(directory)["cases"]
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise IntegrityError(
-            "golden-damaged",
-            f"the golden inputs and outputs cannot be read: {reason}",
-            where=str(directory / INDEX),
-            hint="edgetool verify BUNDLE tells which file is wrong",
-        ) from error
 
 
 def read_made_by(directory: Path) -> Any:
     """Who computed the outputs: `engine`, or `reference` where the engine could not run. Raises IntegrityError."""
-    read_golden(directory)
-    return json.loads((directory / INDEX).read_bytes()).get("made_by")
+    with _damage_is_told(directory):
+        return _index(directory).get("made_by")
 
 
 def read_min_cosine(directory: Path) -> float:
     """What a device's outputs should reach. Raises IntegrityError."""
-    read_golden(directory)
-    wanted = json.loads((directory / INDEX).read_bytes()).get("min_cosine", MIN_COSINE)
+    with _damage_is_told(directory):
+        wanted = _index(directory).get("min_cosine", MIN_COSINE)
     if not isinstance(wanted, (int, float)) or not -1 <= wanted <= 1:
         raise IntegrityError(
             "golden-damaged",
@@ -137,6 +129,25 @@ def _write_tensors(directory: Path, stem: str, tensors: Feeds) -> list[dict[str,
             (directory / file).write_bytes(np.ascontiguousarray(little).tobytes())
         rows.append({"name": name, "dtype": dtype, "shape": list(array.shape), "file": file})
     return rows
+
+
+@contextmanager
+def _damage_is_told(directory: Path) -> Iterator[None]:
+    """What reading something else than this module wrote may raise, as an IntegrityError."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise IntegrityError(
+            "golden-damaged",
+            f"the golden inputs and outputs cannot be read: {reason}",
+            where=str(directory / INDEX),
+            hint="edgetool verify BUNDLE tells which file is wrong",
+        ) from error
+
+
+def _index(directory: Path) -> Any:
+    return json.loads((directory / INDEX).read_bytes())
 
 
 def _read_tensors(directory: Path, rows: list[Mapping[str, Any]]) -> Feeds:

@@ -87,7 +87,7 @@ def conformance(
     if output_path is not None:
         replace_file(output_path, (text.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n").encode())
         output.talk(f"wrote {output_path}")
-    counts = {str(fate): count for fate, count in found.to_json()["counts"].items()}  # type: ignore[union-attr]
+    counts = {str(fate): count for fate, count in found.counts.items()}
     defects = [asdict(row) for row in found.defects]
     output.result(
         {"backend": found.backend, "version": found.version, "counts": counts, "defects": defects}, _text(found)
@@ -119,8 +119,7 @@ def _looked_at(backend: str | None, target: str | None, file: Path | None) -> tu
 
 
 def _text(found: Conformance) -> str:
-    fates = dict.fromkeys(row.fate for row in found.rows)
-    counts = ", ".join(f"{found.count(fate)} {fate}" for fate in fates)
+    counts = ", ".join(f"{count} {fate}" for fate, count in found.counts.items())
     lines = [f"{found.backend} {found.version}: {len(found.rows)} cases of onnx {found.onnx}: {counts}"]
     told = found.rows if len(found.rows) <= _TOLD else found.defects
     return "\n".join([*lines, *(f"  {row.fate}: {row.name}: {row.reason}" for row in told if row.fate != "validated")])

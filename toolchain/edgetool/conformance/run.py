@@ -5,7 +5,8 @@ from __future__ import annotations
 import concurrent.futures
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -73,8 +74,10 @@ class Conformance:
     def defects(self) -> tuple[Row, ...]:
         return tuple(row for row in self.rows if row.fate in DEFECTS)
 
-    def count(self, fate: Fate) -> int:
-        return sum(row.fate == fate for row in self.rows)
+    @property
+    def counts(self) -> Mapping[Fate, int]:
+        """Cases by fate, in the order in which the fates turn up."""
+        return Counter(row.fate for row in self.rows)
 
     def to_json(self) -> dict[str, JsonValue]:
         return {
@@ -82,7 +85,7 @@ class Conformance:
             "backend": self.backend,
             "version": self.version,
             "onnx": self.onnx,
-            "counts": {fate: self.count(fate) for fate in dict.fromkeys(row.fate for row in self.rows)},
+            "counts": {str(fate): count for fate, count in self.counts.items()},
             "cases": [row.to_json() for row in self.rows],
         }
 
