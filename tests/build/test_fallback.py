@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.installed import install_plugin
+
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 PLUGIN = '''
@@ -81,13 +83,7 @@ def edgetool_backends():
 @pytest.fixture
 def npu(tmp_path: Path) -> dict[str, str]:
     """An environment in which a plugin with ill-behaved backends is installed."""
-    folder = tmp_path / "site"
-    info = folder / "npu_plugin-1.0.dist-info"
-    info.mkdir(parents=True)
-    (folder / "npu_plugin.py").write_text(PLUGIN)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: npu-plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edgetool]\nnpu = npu_plugin\n")
-    return {"PYTHONPATH": str(folder)}
+    return install_plugin(tmp_path / "site", "npu", PLUGIN)
 
 
 def _target(project: Path, backend: str, *more: str) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.installed import install_plugin
+
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 Edit = Callable[[str, str], None]
 
@@ -111,13 +113,7 @@ BUNDLE = "dist/tiny-1.0.0-auto.edgebundle"
 @pytest.fixture(scope="session")
 def board(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment in which a backend is installed whose engines are as slow, wrong or absent as its options say."""
-    folder = tmp_path_factory.mktemp("site")
-    info = folder / "board_plugin-1.0.dist-info"
-    info.mkdir()
-    (folder / "board_plugin.py").write_text(PLUGIN)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: board-plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edgetool]\nboard = board_plugin\n")
-    return {"PYTHONPATH": str(folder)}
+    return install_plugin(tmp_path_factory.mktemp("site"), "board", PLUGIN)
 
 
 @pytest.fixture

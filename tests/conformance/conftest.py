@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.installed import install_plugin
+
 PLUGIN = '''
 import os
 import time
@@ -62,10 +64,5 @@ def edgetool_backends():
 @pytest.fixture
 def ill(tmp_path: Path) -> dict[str, str]:
     """An environment in which they are installed, with a cache of its own."""
-    folder = tmp_path / "site"
-    info = folder / "ill_plugin-1.0.dist-info"
-    info.mkdir(parents=True)
-    (folder / "ill_plugin.py").write_text(PLUGIN)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ill-plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edgetool]\nill = ill_plugin\n")
-    return {"PYTHONPATH": str(folder), "EDGETOOL_CACHE_DIR": str(tmp_path / "cache")}
+    environment = install_plugin(tmp_path / "site", "ill", PLUGIN)
+    return {**environment, "EDGETOOL_CACHE_DIR": str(tmp_path / "cache")}

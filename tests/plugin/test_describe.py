@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgetool.testing.models import tiny_cnn
+from tests.installed import install_plugin
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -33,15 +34,11 @@ def describe(path):
 @pytest.fixture
 def inspect(tmp_path: Path, run_cli: Cli) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Writes a file and inspects it, with the plugin for tapes installed."""
-    (tmp_path / "tape_plugin.py").write_text(PLUGIN)
-    info = tmp_path / "tape_plugin-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tape-plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edgetool]\ntape = tape_plugin\n")
+    environment = install_plugin(tmp_path, "tape", PLUGIN)
 
     def run(name: str, data: bytes, *options: str) -> subprocess.CompletedProcess[str]:
         (tmp_path / name).write_bytes(data)
-        return run_cli("inspect", name, *options, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+        return run_cli("inspect", name, *options, cwd=tmp_path, env=environment)
 
     return run
 

@@ -12,6 +12,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from edgetool.engine.requests import Plug
 from edgetool.reduce.reduction import Wishes
+from tests.installed import install_plugin
 from tests.reduce.reducing import Reduced, reduce_by_backend
 
 HERE = Path(__file__).parent
@@ -21,17 +22,15 @@ HERE = Path(__file__).parent
 def fragile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that holds the backend `fragile`, installed for every process that is started."""
     folder = tmp_path / "site"
-    (folder / "fragile_plugin-1.0.dist-info").mkdir(parents=True)
-    (folder / "fragile.py").write_text((HERE / "fragile.py").read_text())
-    (folder / "fragile_plugin.py").write_text(
+    install_plugin(
+        folder,
+        "fragile",
         "from edgetool.plugin import BackendInfo, hookimpl\n"
         "@hookimpl\n"
         "def edgetool_backends():\n"
-        "    return [BackendInfo('fragile', 'fails on order', 'fragile:Fragile')]\n"
+        "    return [BackendInfo('fragile', 'fails on order', 'fragile:Fragile')]\n",
     )
-    info = folder / "fragile_plugin-1.0.dist-info"
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fragile-plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[edgetool]\nfragile = fragile_plugin\n")
+    (folder / "fragile.py").write_text((HERE / "fragile.py").read_text())
     monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     return folder
 
