@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -56,8 +57,8 @@ def heard() -> list[tuple[Any, ...]]:
 
 @pytest.fixture
 def request_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    from edgetool.engine.conversion import PassTask
     from edgetool.engine.requests import ModelFile, Plug, request_json
-    from edgetool.engine.tasks import PassTask
     from edgetool.testing.models import tiny_mlp
 
     (tmp_path / "acting_pass.py").write_text(PASS)
@@ -211,3 +212,11 @@ def test_peak_memory_is_the_child_s_own() -> None:
     code = "from edgetool.engine.memory import peak_resident; print(peak_resident())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert len(ballast) > int(done.stdout) > 1 << 20
+
+
+def test_every_task_is_found_where_it_is_said_to_be() -> None:
+    from edgetool.engine.tasks import MODULES, handler_of
+
+    for module, tasks in MODULES.items():
+        assert set(importlib.import_module(module).TASKS) == set(tasks)
+        assert all(callable(handler_of(task)) for task in tasks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -220,19 +221,38 @@ def test_large_sets_are_read_again_and_stay_the_same(tmp_path: Path, monkeypatch
     monkeypatch.setattr(data, "KEEP_BYTES", 0)
     npz_folder(tmp_path)
     dataset = open_dataset("calib", root=tmp_path, signature=IMAGE)
-    assert dataset._kept is None
+    assert not dataset._kept
     for _ in range(2):
         assert [float(feeds["image"][0, 0, 0, 0]) for feeds in dataset] == [
             float(random_image(i)[0, 0, 0]) for i in range(4)
         ]
 
 
-@pytest.mark.parametrize(("keep", "kept"), [(4 * 3 * 8 * 8 * 4, 4), (4 * 3 * 8 * 8 * 4 - 1, None), (0, None)])
-def test_whoever_reads_often_may_keep_more(tmp_path: Path, keep: int, kept: int | None) -> None:
+def test_the_first_samples_are_not_drawn_again(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\nfrom pathlib import Path\n"
+        "def load():\n"
+        "    for i in range(4):\n"
+        "        with Path(__file__).with_name('drawn').open('a') as log: log.write(str(i))\n"
+        "        yield {'image': np.full((1, 3, 8, 8), i / 4 + np.arange(64).reshape(8, 8) / 64, np.float32)}\n"
+    )
+    dataset = open_dataset("mine:load", root=tmp_path, signature=IMAGE, keep=2 * 3 * 8 * 8 * 4)
+    drawn = tmp_path / "drawn"
+    assert [float(feeds["image"][0, 0, 0, 0]) for feeds in itertools.islice(dataset, 2)] == [0, 0.25]
+    assert drawn.read_text() == "0123"
+    assert [float(feeds["image"][0, 0, 0, 0]) for feeds in dataset] == [0, 0.25, 0.5, 0.75]
+    assert drawn.read_text() == "01230123"
+
+
+@pytest.mark.parametrize(("keep", "kept"), [(4 * 3 * 8 * 8 * 4, 4), (4 * 3 * 8 * 8 * 4 - 1, 3), (0, 0)])
+def test_whoever_reads_often_may_keep_more(tmp_path: Path, keep: int, kept: int) -> None:
     """Four images of 3 x 8 x 8 in float32."""
     npz_folder(tmp_path)
     dataset = open_dataset("calib", root=tmp_path, signature=IMAGE, keep=keep)
-    assert (len(dataset._kept) if dataset._kept is not None else None) == kept
+    assert len(dataset._kept) == kept
+    images = [random_image(i)[0, 0, 0] for i in range(4)]
+    for _ in range(2):
+        assert [float(feeds["image"][0, 0, 0, 0]) for feeds in dataset] == images
     assert len(list(dataset)) == 4
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgetool.engine.desk import Result, Talk
+from edgetool.engine.desk import Handler, Result, Talk, handler
 from edgetool.engine.reference import open_reference
 from edgetool.engine.requests import DataRequest, ModelFile
 from edgetool.engine.samples import open_data
@@ -87,3 +88,8 @@ def _of_export(found: Blame, reference: onnx.ModelProto, exported: onnx.ModelPro
         rows.append(row)
     rows.sort(key=lambda row: (row.error.alone >= INAUDIBLE, places[row.tensor]))
     return replace(found, layers=tuple(rows))
+
+
+TASKS: Mapping[str, Handler] = {
+    "blame": handler(BlameTask, run_blame),
+}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from edgetool.backends.base import Backend
 from edgetool.context import BuildContext, ImportContext
-from edgetool.engine.desk import Result, Talk
+from edgetool.engine.desk import Handler, Result, Talk, handler
 from edgetool.engine.reference import open_reference
 from edgetool.engine.requests import Plug
 from edgetool.errors import EdgetoolError, HostError, UnavailableError
@@ -198,3 +199,8 @@ def _plain(array: Array) -> Array:
     if array.dtype.name in ("int4", "uint4", "int2", "uint2"):
         return array.astype(np.int8)
     return array
+
+
+TASKS: Mapping[str, Handler] = {
+    "conformance": handler(CaseTask, run_case),
+}

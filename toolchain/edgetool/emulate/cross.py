@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from edgetool.emulate.interpreter import LEASHED
 from edgetool.emulate.trial import require
 from edgetool.emulate.ways import CrossTested, NotShown
 from edgetool.engine.cache import default_root
-from edgetool.engine.desk import EngineFile, Result, Talk
+from edgetool.engine.desk import EngineFile, Handler, Result, Talk, handler
 from edgetool.engine.requests import request_json
 from edgetool.errors import UnavailableError
 from edgetool.selftest import selftest_sources
@@ -192,3 +192,8 @@ def _compiled(compiler: str, sources: Path, folder: Path) -> Path:
 def _last(text: bytes) -> str:
     lines = [line for line in text.decode("utf-8", "replace").splitlines() if line.strip()]
     return lines[-1][:300] if lines else "it says nothing"
+
+
+TASKS: Mapping[str, Handler] = {
+    "cross-test": handler(CrossTask, run_cross),
+}

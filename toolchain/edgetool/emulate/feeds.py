@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgetool.engine.desk import EngineFile, Result, Talk
+from edgetool.engine.desk import EngineFile, Handler, Result, Talk, handler
 from edgetool.engine.requests import DataRequest
 from edgetool.engine.samples import open_data
 from edgetool.engine.trial import open_engine
@@ -46,3 +47,8 @@ def run_feeds(task: FeedsTask, talk: Talk) -> Result:
         "samples": len(here),
         "files": [str(path) for path in (*data.read_files, *data.read_folders)],
     }
+
+
+TASKS: Mapping[str, Handler] = {
+    "emulation-feeds": handler(FeedsTask, run_feeds),
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from edgetool.emulate.agreement import Agreement, Ran
 from edgetool.emulate.interpreter import write_interpreter
 from edgetool.emulate.ways import Emulated, Masked
-from edgetool.engine.desk import EngineFile, Result, Talk
+from edgetool.engine.desk import EngineFile, Handler, Result, Talk, handler
 from edgetool.engine.isolate import Children, Limits
 from edgetool.engine.remote import RemoteRunner
 from edgetool.engine.requests import request_json
@@ -118,3 +118,8 @@ def compared(number: int, case: GoldenCase, outputs: Feeds, min_cosine: float) -
             cosine=None if row.integral else row.cosine,
             max_abs=None if row.integral else row.max_abs,
         )
+
+
+TASKS: Mapping[str, Handler] = {
+    "emulate": handler(EmulateTask, run_emulated),
+}

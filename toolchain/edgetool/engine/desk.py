@@ -147,7 +147,7 @@ def handler(kind: type[Any], run: Callable[[Any, Talk], Result]) -> Handler:
     return handle
 
 
-ENGINE_TASKS: Mapping[str, Handler] = {
+TASKS: Mapping[str, Handler] = {
     "engine-open": handler(EngineFile, lambda file, talk: talk.desk.open(file)),
     "engine-infer": handler(TensorsAt, lambda tensors, talk: talk.desk.infer(tensors)),
     "engine-time": handler(TensorsAt, lambda tensors, talk: talk.desk.time(tensors)),
@@ -155,4 +155,4 @@ ENGINE_TASKS: Mapping[str, Handler] = {
     "engine-memory": lambda _, talk: talk.desk.memory(),
     "engine-evidence": lambda _, talk: talk.desk.evidence(),
 }
-"""All that a process is asked which has an engine open; the other tasks are in `edgetool.engine.tasks`."""
+"""All that a process is asked which has an engine open."""

@@ -130,6 +130,11 @@ class Child:
             EdgetoolError: what the task raised; `UnavailableError` when the process crashed, `HostError` when it
                 took too long or ran out of memory, `InterruptedByUserError` after `Children.interrupt`.
         """
+        self.send(task, request, step=step)
+        return self.receive(step=step, answer=answer)
+
+    def send(self, task: str, request: Mapping[str, Any], *, step: str) -> None:
+        """The first half of `call`: what is done between the two is done while the child works."""
         line = json.dumps({"task": task, "request": request}).encode() + b"\n"
         try:
             assert self._process.stdin is not None
@@ -137,6 +142,9 @@ class Child:
             self._process.stdin.flush()
         except OSError as error:
             raise self._died(step) from error
+
+    def receive(self, *, step: str, answer: Answer) -> dict[str, Any]:
+        """The second half of `call`; raises what that does."""
         deadline = time.monotonic() + self._limits.seconds
         for message in iter(lambda: self._next(deadline, step), None):
             if "progress" in message:

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from edgetool.artifact import Facts
 from edgetool.config.schema import DataTable
+from edgetool.engine.conversion import BuildTask, DatasetTask, ImportTask, PassTask, SupportTask
 from edgetool.engine.events import StepNote, Warned
 from edgetool.engine.fingerprint import code_digest, relative_name
 from edgetool.engine.plan import plan_pass
 from edgetool.engine.planned import BuildPlan, Planned, PlannedBackend, PlannedPass
 from edgetool.engine.requests import DataRequest, ModelFile, Plug, request_json
 from edgetool.engine.stepper import Stepper, StepRequest
-from edgetool.engine.tasks import BuildTask, DatasetTask, ImportTask, PassTask, SupportTask
 from edgetool.errors import ConfigError, ModelError
 from edgetool.plugin.manager import Plugins
 from edgetool.problem import Problem

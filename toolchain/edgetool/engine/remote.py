@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +19,27 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class RemoteRunner(Runner):
-    """The other end: a Runner whose engine lives in a child."""
+_SILENT = Answer(progress=lambda done, total, what: None, note=lambda text: None)
 
-    def __init__(self, child: Child, file: EngineFile, workspace: Path) -> None:
+
+class RemoteRunner(Runner):
+    """The other end: a Runner whose engine lives in a child.
+
+    Args:
+        child: a fresh one.
+        file: what it is to open.
+        workspace: a folder for tensors on their way.
+        meanwhile: what there is to do here anyway while the child imports its runtime and opens the engine.
+    """
+
+    def __init__(
+        self, child: Child, file: EngineFile, workspace: Path, *, meanwhile: Callable[[], object] = lambda: None
+    ) -> None:
         self._child = child
         self._path = workspace / "tensors"
-        opened = self._call("open", file)
+        child.send("engine-open", request_json(file), step="engine open")
+        meanwhile()
+        opened = child.receive(step="engine open", answer=_SILENT)
         self.signature = signature_from_json(opened["signature"])
         self.elsewhere = opened["elsewhere"]
         self.emulated = opened["emulated"]
@@ -60,6 +74,5 @@ class RemoteRunner(Runner):
         return TensorsAt(self._path, write_tensors(self._path, feeds), runs)
 
     def _call(self, task: str, request: object | None) -> Mapping[str, Any]:
-        silent = Answer(progress=lambda done, total, what: None, note=lambda text: None)
         data = request_json(request) if request is not None else {}
-        return self._child.call(f"engine-{task}", data, step=f"engine {task}", answer=silent)
+        return self._child.call(f"engine-{task}", data, step=f"engine {task}", answer=_SILENT)

@@ -25,7 +25,7 @@ class StepRequest:
 
     Attributes:
         name: shown to the user and part of the key.
-        task: name in `edgetool.engine.tasks.TASKS`.
+        task: name in `edgetool.engine.tasks`.
         parts: everything that decides the result and is known beforehand.
         make: builds the task's request, given the folder to write into.
         discovers: the result lists under `files` what else it was read from; those become part of the key.

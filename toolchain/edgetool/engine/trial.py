@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetool.config.schema import BudgetTable
-from edgetool.engine.desk import EngineFile, Result, Talk
+from edgetool.engine.desk import EngineFile, Handler, Result, Talk, handler
 from edgetool.engine.held import HeldEngine
 from edgetool.engine.isolate import Children, Limits
 from edgetool.engine.reference import open_reference
@@ -127,9 +127,15 @@ class CompletedRunner(Runner):
 
 @contextmanager
 def open_pair(
-    task: ValidateTask | MeasureTask, held: HeldEngine | None = None
+    task: ValidateTask | MeasureTask, held: HeldEngine | None = None, *, meanwhile: Callable[[], object] = lambda: None
 ) -> Iterator[tuple[RemoteRunner, CompletedRunner]]:
-    """The engine in a child, where it is not held open already, and the reference in this process."""
+    """The engine in a child, where it is not held open already, and the reference in this process.
+
+    Args:
+        task: what names them.
+        held: where the engine may be open.
+        meanwhile: what this process has to do anyway, done while the child opens the engine.
+    """
     if held is not None and (opened_before := held.get(task.engine)):
         with (
             closing(held),
@@ -146,7 +152,7 @@ def open_pair(
         group.start(log=task.log, limits=limits, python=task.python) as child,
         open_reference(task.reference.path, task.engine.threads) as opened,
         CompletedRunner(opened, task.fixed_inputs) as reference,
-        RemoteRunner(child, task.engine, Path(folder)) as engine,
+        RemoteRunner(child, task.engine, Path(folder), meanwhile=meanwhile) as engine,
     ):
         yield engine, reference
 
@@ -158,11 +164,15 @@ def run_validate(task: ValidateTask, talk: Talk) -> Result:
     from edgetool.validate.metrics import open_metric
 
     signature = task.engine.signature
-    data: Dataset | None = None
-    if task.evaluation is not None:
-        data = open_data(task.evaluation, signature, talk.desk, fixed=task.fixed_inputs)
-    metric = open_metric(task.metric, root=task.root) if task.metric and data is not None else None
-    with open_pair(task) as (engine, reference):
+
+    def samples() -> Dataset | None:
+        if task.evaluation is None:
+            return None
+        return open_data(task.evaluation, signature, talk.desk, fixed=task.fixed_inputs)
+
+    with open_pair(task, meanwhile=samples) as (engine, reference):
+        data = samples()  # they stay open
+        metric = open_metric(task.metric, root=task.root) if task.metric and data is not None else None
         found = compare(
             reference,
             engine,
@@ -345,3 +355,12 @@ def open_engine(
         RemoteRunner(child, file, Path(folder)) as runner,
     ):
         yield runner
+
+
+TASKS: Mapping[str, Handler] = {
+    "validate": handler(ValidateTask, run_validate),
+    "golden": handler(GoldenTask, run_golden),
+    "measure": handler(MeasureTask, run_measure),
+    "self-test": handler(SelfTestTask, run_self_test),
+    "bench": handler(BenchTask, run_bench),
+}

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from edgetool.disk import host_error, out_of_memory
-from edgetool.engine.desk import ENGINE_TASKS, Desk, Handler, Talk
+from edgetool.engine.desk import Desk, Talk
 from edgetool.engine.memory import give_back, keep_blocks_apart, speaks_of_memory
+from edgetool.engine.tasks import handler_of
 from edgetool.errors import EdgetoolError, UnavailableError
 
 _PR_SET_PDEATHSIG = 1
@@ -49,18 +50,9 @@ def main(arguments: list[str]) -> None:
         talk.desk.close()
 
 
-def _handler(task: str) -> Handler:
-    """What does the task; a process that has an engine open does without everything that builds one."""
-    if task in ENGINE_TASKS:
-        return ENGINE_TASKS[task]
-    from edgetool.engine.tasks import TASKS
-
-    return TASKS[task]
-
-
 def _run(task: str, request: Mapping[str, Any], talk: Talk) -> dict[str, Any]:
     try:
-        return {"result": _handler(task)(request, talk)}
+        return {"result": handler_of(task)(request, talk)}
     except EdgetoolError as error:
         failure = error
         if _lacked_memory(error):

@@ -7,12 +7,12 @@ model. Both in a child process: the model may be one that crashes whoever touche
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgetool.engine.desk import Result, Talk
+from edgetool.engine.desk import Handler, Result, Talk, handler
 from edgetool.engine.requests import ModelFile
 from edgetool.errors import EdgetoolError
 from edgetool.reduce.parts import Seams
@@ -144,3 +144,8 @@ def _add(
                 dim.dim_value = size
     if tensor.data_type in _INTEGERS and array.ndim <= 1 and array.size <= _SHAPE_LIKE:
         graph.initializer.append(tensor)
+
+
+TASKS: Mapping[str, Handler] = {
+    "seams": handler(SeamsTask, run_seams),
+}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgetool.engine.desk import EngineFile, Result, Talk
+from edgetool.engine.desk import EngineFile, Handler, Result, Talk, handler
 from edgetool.engine.held import HeldEngine
 from edgetool.engine.reference import open_reference
 from edgetool.engine.requests import DataRequest, ModelFile, request_json
@@ -321,3 +321,11 @@ def _comparison(
         samples=(data.count, data.digest),
         findings=tuple(pair.findings),
     )
+
+
+TASKS: Mapping[str, Handler] = {
+    "expect": handler(ExpectTask, run_expect),
+    "layers": handler(LayersTask, run_layers),
+    "operators": handler(OperatorsTask, run_operators),
+    "try": handler(TryTask, run_try),
+}

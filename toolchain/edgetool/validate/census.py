@@ -52,11 +52,30 @@ class _Span:
 
 
 @dataclass
+class Digesting:
+    """Takes samples one by one: sha256 over all feeds, and over the labels."""
+
+    _digest: _Hash = field(default_factory=hashlib.sha256)
+
+    def add(self, sample: Sample) -> bytes:
+        """The feed's own digest. Raises ConfigError when the label cannot be hashed."""
+        feed = feed_digest(sample.feeds)
+        self._digest.update(feed)
+        if sample.label is not None:
+            self._digest.update(hashlib.sha256(_encoded(sample.label, sample.origin)).digest())
+        return feed
+
+    def hexdigest(self) -> str:
+        """Of all so far."""
+        return self._digest.hexdigest()
+
+
+@dataclass
 class Counting:
     """Takes samples one by one, then sums up."""
 
     what: str
-    _digest: _Hash = field(default_factory=hashlib.sha256)
+    _digest: Digesting = field(default_factory=Digesting)
     _feeds: Counter[bytes] = field(default_factory=Counter)
     _spans: dict[str, _Span] = field(default_factory=dict)
     _classes: Counter[object] = field(default_factory=Counter)
@@ -71,13 +90,9 @@ class Counting:
             self._look_at(name, array, sample.origin)
         self._rows += _rows(sample.feeds)
         self._regrouped |= sample.regrouped
-        feed = feed_digest(sample.feeds)
-        self._feeds[feed] += 1
-        self._digest.update(feed)
+        self._feeds[self._digest.add(sample)] += 1
         if sample.label is not None:
             self._labelled += 1
-            encoded = _encoded(sample.label, sample.origin)
-            self._digest.update(hashlib.sha256(encoded).digest())
             self._classes.update(_classes(sample.label))
         for cast in sample.casts:
             self.remark(cast)
@@ -198,8 +213,11 @@ def _channel_range(values: Array) -> tuple[Array, Array] | None:
     """Range of every channel, taking axis 1 for the channels; None for arrays that have none."""
     if values.ndim < 3 or values.dtype.kind != "f" or not 1 < values.shape[1] <= _MAX_CHANNELS:
         return None
-    axes = tuple(axis for axis in range(values.ndim) if axis != 1)
-    return values.min(axis=axes), values.max(axis=axes)
+    import numpy as np
+
+    # Along memory first: over several axes at once numpy takes ten times as long.
+    rows = np.ascontiguousarray(values).reshape(*values.shape[:2], -1)
+    return rows.min(axis=2).min(axis=0), rows.max(axis=2).max(axis=0)
 
 
 def _wider(one: tuple[Array, Array] | None, other: tuple[Array, Array] | None) -> tuple[Array, Array] | None:

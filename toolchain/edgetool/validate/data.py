@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from edgetool.config.schema import PreprocessTable
 from edgetool.errors import ConfigError
 from edgetool.signature import Signature
-from edgetool.validate.census import Census, Counting
+from edgetool.validate.census import Census, Counting, Digesting
 from edgetool.validate.fit import batch_size, fit_all
 from edgetool.validate.opened import record_opened
 from edgetool.validate.samples import Sample
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgetool.runner import Feeds
 
 KEEP_BYTES = 64 << 20
-"""Data sets up to this size stay in memory after the first reading; larger ones are read again each time."""
+"""What stays in memory after the first reading; of larger data sets the rest is read again each time."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Dataset:
     _signature: Signature = field(repr=False)
     _limit: int | None = field(repr=False)
     _fixed: Mapping[str, object] | None = field(repr=False)
-    _kept: tuple[Sample, ...] | None = field(repr=False)
+    _kept: tuple[Sample, ...] = field(repr=False)
 
     @property
     def count(self) -> int:
@@ -80,14 +80,16 @@ class Dataset:
         Raises:
             ConfigError: a full walk gave other samples than the first one did.
         """
-        if self._kept is not None:
-            yield from self._kept
+        yield from self._kept
+        if len(self._kept) == self.count:
             return
-        counting = Counting(self.spec)
-        for sample in _draw(self._source, self._signature, self._limit, root=self._root, fixed=self._fixed):
-            counting.add(sample)
-            yield sample
-        if counting.result(calibration=False).digest != self.digest:
+        again = Digesting()
+        drawn = _draw(self._source, self._signature, self._limit, root=self._root, fixed=self._fixed)
+        for position, sample in enumerate(drawn):
+            again.add(sample)
+            if position >= len(self._kept):
+                yield sample
+        if again.hexdigest() != self.digest:
             raise ConfigError(
                 "data-changed",
                 "reading the samples a second time gave other samples",
@@ -118,7 +120,7 @@ def open_dataset(
         limit: at most this many feeds, spread over the whole (the first ones, for a function).
         fixed: inputs that `specialize` turned into constants, with their values: samples may still hold them.
         role: calibration data is also warned about when it is scarce.
-        keep: bytes up to which all samples stay in memory; None for `KEEP_BYTES`.
+        keep: bytes up to which the first samples stay in memory; None for `KEEP_BYTES`.
 
     Raises:
         ConfigError: the data is missing, empty, unreadable, constant, not finite or does not fit; the message
@@ -129,15 +131,13 @@ def open_dataset(
         inputs = [*(spec.name for spec in signature.inputs), *(fixed or {})]
         source = _open(spec, root=root, inputs=inputs, preprocess=preprocess)
         counting = Counting(spec)
-        kept: list[Sample] | None = []
+        kept: list[Sample] = []
         size, most = 0, KEEP_BYTES if keep is None else keep
         for sample in _draw(source, signature, limit, root=root, fixed=fixed, note=counting.remark):
             counting.add(sample)
             size += sum(array.nbytes for array in sample.feeds.values())
-            if kept is not None:
+            if size <= most:
                 kept.append(sample)
-                if size > most:
-                    kept = None
     census = counting.result(calibration=role == "calibration", warnings=source.warnings)
     if isinstance(source, FunctionSource):
         opened.files.update(dict.fromkeys(source.function.files))
@@ -151,7 +151,7 @@ def open_dataset(
         _signature=signature,
         _limit=limit,
         _fixed=fixed,
-        _kept=None if kept is None else tuple(kept),
+        _kept=tuple(kept),
     )
 
 

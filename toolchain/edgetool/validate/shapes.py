@@ -66,13 +66,24 @@ def stretched(samples: Sequence[Feeds], signature: Signature, shape: Shape, *, s
     if batch is None:
         return {spec.name: _resized(chosen[0][spec.name], spec, shape.sizes) for spec in signature.inputs}
     alike = [sample for sample in chosen if _free_sizes(sample, signature) == _free_sizes(chosen[0], signature)]
-    members = list(itertools.islice(itertools.cycle(alike), shape.sizes[batch]))
+    members = _enough(alike, signature, shape.sizes[batch])
     others = {name: size for name, size in shape.sizes.items() if name != batch}
     feeds: dict[str, Array] = {}
     for spec in signature.inputs:
         joined = np.concatenate([_resized(member[spec.name], spec, others) for member in members])
         feeds[spec.name] = _resized(joined, spec, shape.sizes)
     return feeds
+
+
+def _enough(samples: Sequence[Feeds], signature: Signature, rows: int) -> list[Feeds]:
+    """Samples, over and over, until they have so many rows together."""
+    found: list[Feeds] = []
+    for sample in itertools.islice(itertools.cycle(samples), rows):
+        found.append(sample)
+        rows -= min(sample[spec.name].shape[0] for spec in signature.inputs)
+        if rows <= 0:
+            break
+    return found
 
 
 def random_feeds(signature: Signature, shape: Shape, *, seed: int) -> Feeds:
@@ -132,5 +143,8 @@ def _resized(array: Array, spec: TensorSpec, sizes: Mapping[str, int]) -> Array:
 
     for axis, dim in enumerate(spec.shape):
         if isinstance(dim, str) and dim in sizes and array.shape[axis] != sizes[dim]:
-            array = np.take(array, np.arange(sizes[dim]) % array.shape[axis], axis=axis)
+            if sizes[dim] < array.shape[axis]:
+                array = np.ascontiguousarray(array[(slice(None),) * axis + (slice(sizes[dim]),)])
+            else:
+                array = np.take(array, np.arange(sizes[dim]) % array.shape[axis], axis=axis)
     return array
