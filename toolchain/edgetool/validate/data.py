@@ -22,7 +22,7 @@ from edgetool.validate.usercode import UserFunction, is_function_spec
 if TYPE_CHECKING:
     from edgetool.runner import Feeds
 
-KEEP_BYTES = 64 << 20
+KEEP_BYTES = 256 << 20
 """What stays in memory after the first reading; of larger data sets the rest is read again each time."""
 
 
