@@ -13,8 +13,8 @@ import pytest
 
 from edgetool.backends.base import HERE
 from edgetool.context import BuildContext
-from edgetool.engine.desk import EngineFile
 from edgetool.engine.held import HeldEngine
+from edgetool.engine.requests import EngineFile
 from edgetool.errors import EdgetoolError
 from edgetool_onnxruntime.backend import OnnxRuntime
 from edgetool_onnxruntime.options import OnnxRuntimeOptions

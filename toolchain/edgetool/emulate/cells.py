@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from edgetool.emulate.judge import Cell
 from edgetool.emulate.processors import Processor, levels, named
 from edgetool.emulate.ways import Machine, NotShown, Subject, way_to
-from edgetool.engine.desk import EngineFile
+from edgetool.engine.requests import EngineFile
 from edgetool.errors import ConfigError
 from edgetool.host import instruction_sets
 

@@ -21,8 +21,8 @@ from edgetool.emulate.interpreter import LEASHED
 from edgetool.emulate.trial import require
 from edgetool.emulate.ways import CrossTested, NotShown
 from edgetool.engine.cache import default_root
-from edgetool.engine.desk import EngineFile, Handler, Result, Talk, handler
-from edgetool.engine.requests import request_json
+from edgetool.engine.desk import Handler, Result, Talk, handler
+from edgetool.engine.requests import EngineFile, request_json
 from edgetool.errors import UnavailableError
 from edgetool.selftest import selftest_sources
 

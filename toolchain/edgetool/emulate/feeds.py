@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgetool.engine.desk import EngineFile, Handler, Result, Talk, handler
-from edgetool.engine.requests import DataRequest
+from edgetool.engine.desk import Handler, Result, Talk, handler
+from edgetool.engine.requests import DataRequest, EngineFile
 from edgetool.engine.samples import open_data
 from edgetool.engine.trial import open_engine
 

@@ -16,9 +16,8 @@ from edgetool.emulate.trial import EmulateTask
 from edgetool.emulate.ways import CrossTested, Emulated, Masked
 from edgetool.engine.cache import sha256_of
 from edgetool.engine.conversion import directory_digest
-from edgetool.engine.desk import EngineFile
 from edgetool.engine.fingerprint import code_digest
-from edgetool.engine.requests import request_json
+from edgetool.engine.requests import EngineFile, request_json
 from edgetool.engine.stepper import Stepper, StepRequest
 from edgetool.engine.survey import tool_versions
 from edgetool.host import read_host

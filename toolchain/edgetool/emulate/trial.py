@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from edgetool.emulate.agreement import Agreement, Ran
 from edgetool.emulate.interpreter import write_interpreter
 from edgetool.emulate.ways import Emulated, Masked
-from edgetool.engine.desk import EngineFile, Handler, Result, Talk, handler
+from edgetool.engine.desk import Handler, Result, Talk, handler
 from edgetool.engine.isolate import Children, Limits
 from edgetool.engine.remote import RemoteRunner
-from edgetool.engine.requests import request_json
+from edgetool.engine.requests import EngineFile, request_json
 from edgetool.errors import HostError, InterruptedByUserError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgetool.backends.base import Backend, Site
 from edgetool.bundle.read import Bundle
-from edgetool.engine.desk import EngineFile
+from edgetool.engine.requests import EngineFile
 from edgetool.errors import ConfigError, DeviceError, IntegrityError, UnavailableError
 from edgetool.host import thread_count
 from edgetool.plugin.loading import load_class

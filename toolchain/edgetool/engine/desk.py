@@ -3,65 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from edgetool.artifact import Engine
-from edgetool.backends.base import HERE, Backend, Site
-from edgetool.context import BuildContext
 from edgetool.engine.memory import give_back, peak_resident
 from edgetool.engine.records import adapter
-from edgetool.engine.tensors import Header, read_tensors, write_tensors
-from edgetool.plugin.loading import load_object
+from edgetool.engine.requests import EngineFile, TensorsAt
+from edgetool.engine.tensors import read_tensors, write_tensors
 from edgetool.runner import Runner
-from edgetool.signature import Signature
 
 if TYPE_CHECKING:
     from edgetool.engine.held import HeldEngine
     from edgetool.validate.data import Dataset
-
-
-@dataclass(frozen=True, slots=True)
-class EngineFile:
-    """An Engine across the boundary, and how to open it.
-
-    Attributes:
-        site: where it is opened.
-        facts: the engine's own.
-        stand_in: what takes the place of its real device there, if anything does.
-    """
-
-    loader: str
-    options: dict[str, Any]
-    backend: str
-    directory: Path
-    entry: str
-    precision: str
-    signature: Signature
-    threads: int
-    site: Site = HERE
-    facts: dict[str, Any] = field(default_factory=dict)
-    stand_in: str | None = None
-
-    def engine(self) -> Engine:
-        return Engine(self.backend, self.directory, self.entry, self.precision, self.signature, facts=self.facts)
-
-    def plugin(self) -> Backend[Any]:
-        kind: type[Backend[Any]] = load_object(self.loader, Backend, what=self.backend)
-        return kind(kind.Options.model_validate(self.options), self.site)
-
-    def context(self) -> BuildContext:
-        return BuildContext(threads=self.threads)
-
-
-@dataclass(frozen=True, slots=True)
-class TensorsAt:
-    """Feeds or results in a file; `runs` is how often to infer with them when timing."""
-
-    path: Path
-    header: Header
-    runs: int = 1
 
 
 class Desk:

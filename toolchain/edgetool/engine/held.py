@@ -6,9 +6,9 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from edgetool.engine.desk import EngineFile
 from edgetool.engine.isolate import Children, Limits
 from edgetool.engine.remote import RemoteRunner
+from edgetool.engine.requests import EngineFile
 
 
 class HeldEngine:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pydantic
 
-from edgetool.engine.desk import EngineFile
 from edgetool.engine.events import StepFinished, Warned
 from edgetool.engine.fingerprint import code_digest
 from edgetool.engine.measurements import load_measurement, measurement_key, save_measurement
 from edgetool.engine.outcome import BuildOptions, Candidate, Proof
 from edgetool.engine.pipeline import BuiltEngine, DataState, ModelState, read_data
 from edgetool.engine.planned import BuildPlan
+from edgetool.engine.requests import EngineFile
 from edgetool.engine.stepper import Stepper, StepRequest
 from edgetool.engine.trial import GoldenTask, MeasureTask, ValidateTask
 from edgetool.validate.census import overlap

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgetool.artifact import Facts
 from edgetool.backends.base import Evidence, NodeEvidence
-from edgetool.engine.desk import EngineFile, TensorsAt
 from edgetool.engine.isolate import Answer, Child
-from edgetool.engine.requests import request_json
+from edgetool.engine.requests import EngineFile, TensorsAt, request_json
 from edgetool.engine.tensors import read_tensors, write_tensors
 from edgetool.runner import Feeds, Runner
 from edgetool.signature import signature_from_json

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetool.config.schema import BudgetTable
-from edgetool.engine.desk import EngineFile, Handler, Result, Talk, handler
+from edgetool.engine.desk import Handler, Result, Talk, handler
 from edgetool.engine.held import HeldEngine
 from edgetool.engine.isolate import Children, Limits
 from edgetool.engine.reference import open_reference
 from edgetool.engine.remote import RemoteRunner
-from edgetool.engine.requests import DataRequest, ModelFile, request_json
+from edgetool.engine.requests import DataRequest, EngineFile, ModelFile, request_json
 from edgetool.engine.samples import open_data
 from edgetool.errors import BudgetError, UnprovenError
 from edgetool.runner import Feeds, Runner

@@ -17,10 +17,9 @@ from typing import Any, Protocol, Self
 from edgetool.artifact import Model
 from edgetool.backends.base import HERE
 from edgetool.engine.conversion import BuildTask, SupportTask
-from edgetool.engine.desk import EngineFile
 from edgetool.engine.isolate import Answer, Child, Children, Limits
 from edgetool.engine.remote import RemoteRunner
-from edgetool.engine.requests import ModelFile, Plug, request_json
+from edgetool.engine.requests import EngineFile, ModelFile, Plug, request_json
 from edgetool.errors import ConfigError, EdgetoolError, HostError, InterruptedByUserError
 from edgetool.reduce.failure import Failure, Stage, first_line
 from edgetool.signature import signature_from_json

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgetool.engine.desk import EngineFile, Handler, Result, Talk, handler
+from edgetool.engine.desk import Handler, Result, Talk, handler
 from edgetool.engine.held import HeldEngine
 from edgetool.engine.reference import open_reference
-from edgetool.engine.requests import DataRequest, ModelFile, request_json
+from edgetool.engine.requests import DataRequest, EngineFile, ModelFile, request_json
 from edgetool.engine.samples import open_data
 from edgetool.engine.tensors import Header, read_tensors, write_tensors
 from edgetool.engine.trial import CompletedRunner, golden_feeds
