@@ -56,6 +56,19 @@ def _outliers() -> np.ndarray:
     return values
 
 
+def test_of_large_arrays_every_nth_value_is_counted_and_all_are_spanned() -> None:
+    values = np.random.default_rng(0).standard_normal((8, 96, 112, 112)).astype(np.float32)
+    values[3, 1, 4, 1] = 50  # not among those that are counted
+    histogram = Histogram()
+    histogram.see(values)
+    assert histogram.extent.high == 50
+    assert histogram.limit >= 50
+    counted = int(histogram.counts.sum())
+    assert values.size / 10 < counted < values.size / 5
+    wanted = np.histogram(np.abs(values), bins=BINS, range=(0, histogram.limit))[0] / values.size
+    assert np.abs(histogram.counts / counted - wanted).max() < 0.001
+
+
 def test_min_max_covers_everything() -> None:
     watch = new_watch("min-max")
     watch.see(_outliers())

@@ -84,13 +84,11 @@ class Calibration:
             shelf.keep(watches)
 
     def _show(self, watches: Mapping[str, Watch], values: Feeds) -> None:
-        import numpy as np
-
         for name, watch in watches.items():
             array = values[name]
             if array.size == 0:
                 continue
-            if not np.isfinite(array).all():
+            if not _finite(array):
                 raise ModelError(
                     "non-finite-activation",
                     f"{name!r} becomes NaN or infinite on calibration data that is finite",
@@ -99,6 +97,16 @@ class Calibration:
                     "logarithm in front of this tensor",
                 )
             watch.see(array)
+
+
+def _finite(array: np.ndarray[Any, Any]) -> bool:
+    """Whether no value of a float32 array is NaN or infinite."""
+    import numpy as np
+
+    flat = array.reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # One walk without a second array. Large values overflow: only then each is looked at.
+        return bool(np.isfinite(flat @ flat) or np.isfinite(flat).all())
 
 
 @contextmanager

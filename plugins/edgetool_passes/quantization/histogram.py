@@ -14,6 +14,9 @@ BINS = 2048
 _PIECE = 1 << 16
 """Values that are counted at once: what is made of them stays in the processor's cache."""
 
+_ENOUGH = 1 << 20
+"""Of more values in one array, about as many are counted: shares of a histogram do not become truer by more."""
+
 
 class Watch(Protocol):
     """Looks at a tensor's values, sample after sample."""
@@ -116,8 +119,11 @@ class ChannelMeans:
         import numpy as np
 
         axis = 1 if values.ndim > 2 else values.ndim - 1
-        others = tuple(i for i in range(values.ndim) if i != axis)
-        total = values.sum(axis=others, dtype=np.float64)
+        if axis == 1:  # along memory first, in pairs: several times as fast, and as true
+            rows = values.reshape(*values.shape[:2], -1).sum(axis=2)
+            total = rows.sum(axis=0, dtype=np.float64)
+        else:
+            total = values.reshape(-1, values.shape[axis]).sum(axis=0, dtype=np.float64)
         self._sum = total if self._sum is None else self._sum + total
         self._count += values.size // values.shape[axis]
 
@@ -146,7 +152,8 @@ class Both:
 class Histogram:
     """Counts of absolute values in equal bins from 0 to `limit`; the limit doubles when a larger value comes.
 
-    Doubling merges neighbouring bins, so no count is ever moved to a bin where it does not belong.
+    Doubling merges neighbouring bins, so no count is ever moved to a bin where it does not belong. Of large arrays
+    every n-th value is counted; the extent is always that of all.
 
     Attributes:
         extent: smallest and largest value.
@@ -169,7 +176,8 @@ class Histogram:
         if self.limit == 0:
             self.counts[0] += values.size
             return
-        flat, scale = values.reshape(-1), np.float32(BINS / self.limit)
+        # An odd step meets all columns of an image, whose widths are even more often than not.
+        flat, scale = values.reshape(-1)[:: max(1, values.size // _ENOUGH) | 1], np.float32(BINS / self.limit)
         scaled, places = np.empty(min(_PIECE, flat.size), np.float32), np.empty(min(_PIECE, flat.size), np.intp)
         for start in range(0, flat.size, _PIECE):
             piece = flat[start : start + _PIECE]
