@@ -7,10 +7,15 @@ import pty
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from rich.markup import render
+
+from edgetool.cli.app import app
 
 
 def _on_a_terminal(arguments: list[str], *, cwd: Path, env: dict[str, str]) -> tuple[int, str]:
@@ -82,3 +87,16 @@ def test_paragraphs_of_the_help_flow(
     monkeypatch.setenv("COLUMNS", "80")
     lines = [line.strip() for line in run_cli("validate", "--help").stdout.splitlines()]
     assert "compared with the golden outputs. With --on it runs on a device that ssh" in lines
+
+
+def _texts(command: Any, name: str) -> Iterator[tuple[str, str]]:
+    yield name, command.help or ""
+    yield from ((f"{name}: {row.name}", getattr(row, "help", None) or "") for row in command.params)
+    for word, below in getattr(command, "commands", {}).items():
+        yield from _texts(below, f"{name} {word}")
+
+
+def test_no_word_of_the_help_is_taken_for_markup() -> None:
+    """`[targets.NAME]` in a help text would vanish at a terminal: rich takes it for a style."""
+    lost = [where for where, text in _texts(typer.main.get_command(app), "edgetool") if render(text).plain != text]
+    assert lost == []

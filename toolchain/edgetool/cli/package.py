@@ -51,8 +51,8 @@ def package(
 ) -> None:
     """Wrap BUNDLE for the update system of a device.
 
-    What the command line leaves out comes from [targets.NAME.package] of the targets file, where NAME is the target
-    that the bundle was built for.
+    What the command line leaves out comes from the table targets.NAME.package of the targets file, where NAME is the
+    target that the bundle was built for.
     """
     from edgetool.bundle.read import read_bundle
     from edgetool.cli.project import interruptible
