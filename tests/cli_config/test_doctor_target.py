@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.installed import install_plugin
+
 PLUGIN = '''
 from pydantic import Field
 
@@ -77,18 +79,14 @@ Doctor = Callable[..., dict[str, Any]]
 @pytest.fixture
 def doctor(tmp_path: Path) -> Doctor:
     """Runs `edgetool doctor --target it --json` with a backend that answers as told; findings by what they are of."""
-    (tmp_path / "board_plugin.py").write_text(PLUGIN)
-    info = tmp_path / "board-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: board\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[edgetool]\nboard = board_plugin\n")
+    environment = install_plugin(tmp_path, "board", PLUGIN)
 
     def run(answer: str = "", *, target: str = "", arguments: tuple[str, ...] = ()) -> dict[str, Any]:
         (tmp_path / "targets.toml").write_text(TARGETS.format(target=target, answer=answer))
         command = [sys.executable, "-m", "edgetool", "doctor", "--target", "it", "--json", *arguments]
         done = subprocess.run(
             command,
-            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            env={**os.environ, **environment},
             cwd=tmp_path,
             capture_output=True,
             text=True,

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgetool.explain import explanations, read_explanation
+from tests.installed import announce_plugin
 
 
 def test_explain_lists_and_prints(edgetool) -> None:
@@ -48,17 +49,14 @@ def test_a_page_of_ours_cannot_be_replaced(tmp_path: Path) -> None:
     (package / "__init__.py").write_text("raise RuntimeError('pages are read without importing')")
     (package / "explanations" / "unknown-key.md").write_text("# Rogue\n\nExit code 2.\n")
     (package / "explanations" / "rogue-error.md").write_text("# Rogue\n\nExit code 4.\n")
-    info = tmp_path / "rogue-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rogue\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[edgetool]\nrogue = rogue.plugin\n")
+    environment = announce_plugin(tmp_path, "rogue", "rogue.plugin")
     code = (
         "import json; from edgetool.explain import explanations as e;"
         "print(json.dumps([e()['unknown-key'].package, e()['rogue-error'].exit_code]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=True,
@@ -106,10 +104,7 @@ def test_doctor_sees_a_cache_that_cannot_be_written(edgetool, project: Path, mon
 
 def test_doctor_reports_broken_plugins_and_missing_packages(tmp_path: Path) -> None:
     """A plugin that cannot be imported, and onnxruntime hidden from the process."""
-    info = tmp_path / "rogue-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rogue\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[edgetool]\nrogue = rogue_that_is_not_there.plugin\n")
+    environment = announce_plugin(tmp_path, "rogue", "rogue_that_is_not_there.plugin")
     code = (
         "import sys; sys.modules['onnxruntime'] = None\n"
         "import importlib.util; find = importlib.util.find_spec\n"
@@ -118,7 +113,7 @@ def test_doctor_reports_broken_plugins_and_missing_packages(tmp_path: Path) -> N
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**os.environ, **environment},
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -21,6 +21,7 @@ from edgetool.passes.base import Pass
 from edgetool.plugin.loading import load_class
 from edgetool.plugin.manager import load_plugins
 from edgetool.plugin.records import PassInfo
+from tests.installed import install_plugin
 
 ROOT = Path(__file__).parents[2]
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -43,16 +44,8 @@ PLUGINS = {
 }
 
 
-def _install(folder: Path, name: str, code: str, *, module: str) -> None:
-    (folder / f"{module}.py").write_text(code)
-    info = folder / f"{module}-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module.replace('_', '-')}\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[edgetool]\n{name} = {module}\n")
-
-
-def _listed(run_cli: Cli, folder: Path) -> dict[str, Any]:
-    done = run_cli("plugins", "--json", env={"PYTHONPATH": str(folder)})
+def _listed(run_cli: Cli, environment: dict[str, str]) -> dict[str, Any]:
+    done = run_cli("plugins", "--json", env=environment)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     return result
@@ -60,9 +53,8 @@ def _listed(run_cli: Cli, folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", PLUGINS)
 def test_a_broken_plugin_is_one_row(tmp_path: Path, run_cli: Cli, kind: str) -> None:
-    _install(tmp_path, "bad", PLUGINS[kind], module="bad_plugin")
-    _install(tmp_path, "good", GOOD, module="good_plugin")
-    found = _listed(run_cli, tmp_path)
+    install_plugin(tmp_path, "bad", PLUGINS[kind])
+    found = _listed(run_cli, install_plugin(tmp_path, "good", GOOD))
     broken = [row for row in found["plugins"] if row["error"]]
     assert [row["name"] for row in broken] == ["bad"]
     names = {row["name"] for row in found["offers"]}
@@ -70,9 +62,9 @@ def test_a_broken_plugin_is_one_row(tmp_path: Path, run_cli: Cli, kind: str) -> 
 
 
 def test_two_plugins_with_one_name_are_a_conflict_and_nobody_wins(tmp_path: Path, run_cli: Cli) -> None:
-    for module in ("good_plugin", "other_plugin"):
-        _install(tmp_path, module, GOOD, module=module)
-    found = _listed(run_cli, tmp_path)
+    install_plugin(tmp_path, "good", GOOD)
+    environment = install_plugin(tmp_path, "other", GOOD)
+    found = _listed(run_cli, environment)
     assert list(found["conflicts"]) == ["passes/polish"]
     assert len(found["conflicts"]["passes/polish"]) == 2
     assert "polish" not in {row["name"] for row in found["offers"]}
@@ -81,7 +73,7 @@ def test_two_plugins_with_one_name_are_a_conflict_and_nobody_wins(tmp_path: Path
         '[targets.t]\nbackend = "onnxruntime"\nrecipe = "r"\n[model]\nsource = "m.onnx"\n'
     )
     (tmp_path / "m.onnx").write_bytes(b"x")
-    done = run_cli("build", "--target", "t", cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    done = run_cli("build", "--target", "t", cwd=tmp_path, env=environment)
     assert done.returncode == 5
     assert "claimed by good-plugin 1.0" in done.stderr
     assert "pip uninstall" in done.stderr
