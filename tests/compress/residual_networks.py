@@ -21,6 +21,8 @@ from edgetool_onnxruntime.reference import open_onnx
 Array = np.ndarray[Any, Any]
 Feed = Mapping[str, Array]
 WIDTH, WORDS = 16, 40
+SMALL = {"min_size": 1, "multiple_of": 1, "min_saving": 0.0}
+"""Options of `low-rank` under which layers as small as these are factored."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,43 +21,13 @@ from edgetool_passes.repair_qdq import RepairQdq
 from tests.quantize.conftest import (
     ApplyPass,
     Array,
-    Feed,
     by_name,
     cosine,
-    make_residual_cnn,
     pictures,
     run,
     save_model,
-    sentences,
 )
-
-IMAGE = {"image": ((1, 3, 16, 16), (2, 3, 16, 16), (4, 3, 16, 16))}
-
-
-def quantized_elsewhere(model: Model, path: Path, feeds: Sequence[Feed], **settings: Any) -> Model:
-    """The model as ONNX Runtime's own static quantizer writes it."""
-    from onnxruntime import quantization
-
-    waiting = iter(feeds)
-
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]  # the package is untyped
-        def get_next(self) -> Feed | None:
-            return next(waiting, None)
-
-    quantization.quantize_static(str(model.path), str(path), Reader(), **settings)
-    return read_model(path, model.signature.dims)
-
-
-def unsigned_cnn(folder: Path) -> Model:
-    """The residual network, quantized by ONNX Runtime's defaults: uint8 activations, int32 biases, no Relu."""
-    return quantized_elsewhere(make_residual_cnn(folder), folder / "unsigned.onnx", pictures(2))
-
-
-def sixteen_bit_cnn(folder: Path) -> Model:
-    from onnxruntime.quantization import QuantType
-
-    settings = {"activation_type": QuantType.QUInt16}
-    return quantized_elsewhere(make_residual_cnn(folder), folder / "sixteen.onnx", pictures(2), **settings)
+from tests.quantize.elsewhere import quantized_elsewhere, sixteen_bit_cnn, unsigned_cnn
 
 
 class TestConformance(PassConformance):
@@ -117,24 +87,6 @@ def test_defaults_of_another_quantizer(
     assert cosine(new, old) > 0.9997
     assert cosine(new, exact) > 0.9994
     assert "wider steps" in applied.notes[0]
-
-
-def test_a_transformer_with_quantized_numbers(transformer_block: Model, tmp_path: Path, apply_pass: ApplyPass) -> None:
-    """Constants of Mul and Div are stored as single integers; TensorRT builds none of that."""
-    feeds = sentences(4)
-    before = quantized_elsewhere(
-        transformer_block, tmp_path / "before.onnx", feeds, op_types_to_quantize=["MatMul", "Mul", "Div", "Gather"]
-    )
-    applied = apply_pass(RepairQdq, before)
-    assert applied.result.facts["scalars"] == 3
-    new, old, exact = (run(path, feeds) for path in (applied.result.model.path, before.path, transformer_block.path))
-    assert cosine(new, old) > 0.97
-    assert cosine(new, exact) > cosine(old, exact) - 0.02
-    shapes = {"ids": ((1, 8), (2, 8), (4, 8))}
-    assert build_for_rtx(before.path, shapes) == (False, 0)
-    accepted, size = build_for_rtx(applied.result.model.path, shapes)
-    assert accepted
-    assert size > 0
 
 
 def test_what_lies_around_128_keeps_its_meaning_exactly(
@@ -361,55 +313,3 @@ def test_external_weights(residual_cnn: Model, tmp_path: Path, apply_pass: Apply
         run(apply_pass(RepairQdq, read_model(path)).result.model.path, pictures(1)) for path in (before.path, outside)
     )
     np.testing.assert_array_equal(inline, external)
-
-
-def build_for_rtx(path: Path, shapes: Mapping[str, tuple[tuple[int, ...], ...]]) -> tuple[bool, int]:
-    """Whether TensorRT-RTX's parser accepts the model, and how large the engine is that it makes of it; 0 for none."""
-    trt = pytest.importorskip("tensorrt_rtx")
-
-    logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
-    builder = trt.Builder(logger)
-    network = builder.create_network(0)
-    parser = trt.OnnxParser(network, logger)
-    if not parser.parse_from_file(str(path)):
-        return False, 0
-    config = builder.create_builder_config()
-    config.num_compute_capabilities = 1
-    config.set_compute_capability(trt.ComputeCapability.SM86, 0)
-    profile = builder.create_optimization_profile()
-    for name, (least, best, most) in shapes.items():
-        profile.set_shape(name, least, best, most)
-    config.add_optimization_profile(profile)
-    engine = builder.build_serialized_network(network, config)
-    return True, 0 if engine is None else int(engine.nbytes)
-
-
-def test_tensorrt_takes_what_it_refused(residual_cnn: Model, tmp_path: Path, apply_pass: ApplyPass) -> None:
-    before = quantized_elsewhere(residual_cnn, tmp_path / "before.onnx", pictures(2), per_channel=True)
-    assert build_for_rtx(before.path, IMAGE) == (False, 0)
-    accepted, size = build_for_rtx(apply_pass(RepairQdq, before).result.model.path, IMAGE)
-    assert accepted
-    assert size > 100_000
-
-
-@pytest.mark.network
-@pytest.mark.slow
-def test_mobilenet(tmp_path: Path, apply_pass: ApplyPass) -> None:
-    """Top-1 on 200 views of 20 photos with ONNX Runtime's defaults, before and after the repair."""
-    from benchmarks.networks import prepare
-
-    network = prepare("mobilenet_v2")
-    feeds = [one for _, one in zip(range(10), network.feeds(network.calibration, batch=10), strict=False)]
-    before = quantized_elsewhere(read_model(network.path), tmp_path / "before.onnx", feeds, per_channel=True)
-    after = apply_pass(RepairQdq, before).result.model
-    evaluation = list(network.feeds(network.evaluation, batch=10))
-    answers = {path: run(path, evaluation) for path in (network.path, before.path, after.path)}
-    top1 = {path: float((found.argmax(1) == network.labels()).mean()) for path, found in answers.items()}
-    assert top1[after.path] >= top1[before.path] - 0.03
-    assert build_for_rtx(before.path, {}) == (False, 0)
-    shape = feeds[0]
-    accepted, size = build_for_rtx(
-        after.path, {name: ((1, *array.shape[1:]),) * 2 + (array.shape,) for name, array in shape.items()}
-    )
-    assert accepted
-    assert size > 0

@@ -19,6 +19,10 @@ from edgetool.signature import DimRange, TensorSpec
 from edgetool_onnxruntime.reference import open_onnx
 from edgetool_torch.importer import TorchImporter, TorchOptions
 
+ROWS = {"x": ("float32", ["batch", 4])}
+
+Infer = Callable[[ImportResult, Mapping[str, Any]], Mapping[str, Any]]
+
 
 @dataclass
 class Workbench:

@@ -8,12 +8,12 @@ import sys
 import pytest
 
 from edgetool.errors import ConfigError, EdgetoolError, ModelError
+from tests.torch_importer.conftest import ROWS
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
 DYNAMIC = torch.export.Dim.DYNAMIC
 
-ROWS = {"x": ("float32", ["batch", 4])}
 BATCH = {"batch": (1, 1, 8)}
 
 
