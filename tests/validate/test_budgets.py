@@ -38,6 +38,12 @@ def one(budget: dict, **measured: object) -> Verdict:
     return verdict
 
 
+def test_a_limit_is_reported_with_all_of_its_digits() -> None:
+    """Rounded like a measurement, it would read `limit 1`."""
+    verdict = one({"min_cosine": 0.9999999}, comparison=comparison(row()))
+    assert verdict.to_json()["limit"] == 0.9999999
+
+
 def test_no_budget_no_verdict() -> None:
     assert judge(BudgetTable(), Measured()) == ()
 

@@ -66,7 +66,7 @@ class Verdict:
         return {
             "name": self.name,
             "status": self.status,
-            "limit": rounded(self.limit),
+            "limit": float(self.limit),  # all digits: rounded, a limit of 0.9999999 would read 1
             "measured": rounded(self.measured),
             "unit": self.unit,
             "reason": self.reason,
