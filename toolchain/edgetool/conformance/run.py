@@ -17,6 +17,7 @@ from edgetool.conformance.trial import CaseTask, Fate
 from edgetool.engine.cache import make_key
 from edgetool.engine.fingerprint import code_digest
 from edgetool.engine.isolate import Answer, Child, Children, Limits
+from edgetool.engine.keys import backend_parts
 from edgetool.engine.plan import plan_backend
 from edgetool.engine.planned import PlannedBackend
 from edgetool.engine.requests import Plug, request_json
@@ -150,11 +151,9 @@ def _key(plan: _Plan, backend: PlannedBackend, version: str) -> str:
     parts = {
         "onnx": str(onnx.__version__),
         "importer": asdict(plan.importer),
-        "backend": {"use": backend.name, "options": dict(backend.options), "tools": dict(backend.tools)},
+        "backend": backend_parts(backend),
         "version": version,
-        "facts": dict(backend.site.facts),
-        "device": dict(backend.availability.device) if backend.availability else {},
-        "code": [code_digest(loader) for loader in ("edgetool", plan.importer.loader, backend.loader)],
+        "code": [code_digest(loader) for loader in ("edgetool", plan.importer.loader)],
     }
     return make_key("conformance", parts).digest[:32]
 

@@ -142,8 +142,7 @@ def _compatibility(plan: BuildPlan, engine: BuiltEngine, version: str | None) ->
 
 def _hardware(plan: BuildPlan, engine: BuiltEngine) -> Facts:
     """What is known of the hardware: what its device said of itself outweighs what the target says of it."""
-    device = engine.backend.availability.device if engine.backend.availability else {}
-    known = {**plan.target.facts, **device}
+    known = {**plan.target.facts, **engine.backend.device}
     if "capabilities" in known:  # what the engine serves, and not only the one that the target names
         known.pop("sm", None)
     return known

@@ -14,6 +14,7 @@ import pydantic
 
 from edgetool.disk import replace_file
 from edgetool.engine.cache import Cache, make_key
+from edgetool.engine.planned import PlannedBackend
 from edgetool.errors import HostError
 from edgetool.host import read_host
 from edgetool.validate.latency import Latency
@@ -43,13 +44,17 @@ class Measurement:
         return max(0.0, time.time() - self.measured_at)
 
 
-def measurement_key(
-    engine: str, reference: str, options: Mapping[str, Any], threads: int, device: Mapping[str, Any]
-) -> str:
-    """Digest of what a latency belongs to: both models, how they run, this machine, and the device if there is one."""
+def measurement_key(engine: str, reference: str, backend: PlannedBackend, *, threads: int) -> str:
+    """Digest of what a latency belongs to: both models, how they run, this machine, and the device if there is one.
+
+    Args:
+        engine, reference: their digests.
+        backend: of the engine.
+        threads: that it runs with.
+    """
     host = read_host()
-    parts = {"engine": engine, "reference": reference, "options": options, "threads": threads, "device": device,
-             "cpu": host.cpu, "isa": list(host.isa), "arch": host.arch}  # fmt: skip
+    parts = {"engine": engine, "reference": reference, "options": dict(backend.options), "threads": threads,
+             "device": backend.device, "cpu": host.cpu, "isa": list(host.isa), "arch": host.arch}  # fmt: skip
     return make_key("measurement", parts).digest
 
 

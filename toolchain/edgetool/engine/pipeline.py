@@ -11,7 +11,8 @@ from edgetool.artifact import Facts
 from edgetool.config.schema import DataTable
 from edgetool.engine.conversion import BuildTask, DatasetTask, ImportTask, PassTask, SupportTask
 from edgetool.engine.events import StepNote, Warned
-from edgetool.engine.fingerprint import code_digest, relative_name
+from edgetool.engine.fingerprint import relative_name
+from edgetool.engine.keys import backend_parts, plugin_parts
 from edgetool.engine.plan import plan_pass
 from edgetool.engine.planned import BuildPlan, Planned, PlannedBackend, PlannedPass
 from edgetool.engine.requests import DataRequest, ModelFile, Plug, request_json
@@ -130,7 +131,7 @@ def import_model(plan: BuildPlan, stepper: Stepper, *, threads: int) -> tuple[Mo
             name="import",
             task="import",
             parts={
-                **_identity(plan.importer),
+                **plugin_parts(plan.importer),
                 "request": request_json(plan.request),
                 "factory": source.factory,
                 "source": source.path.name if source.path else None,
@@ -194,7 +195,7 @@ def apply_pass(
             name=row.name,
             task="pass",
             parts={
-                **_identity(row),
+                **plugin_parts(row),
                 "input": model.digest,
                 "signature": model.signature.to_json(),
                 "calibration": data.digest if data else None,
@@ -390,25 +391,5 @@ def _backend_plug(backend: PlannedBackend) -> Plug:
 
 
 def _engine_parts(backend: PlannedBackend, model: ModelState) -> dict[str, Any]:
-    """What an engine depends on. Not the host's name: an equal device elsewhere would build the same."""
-    availability = backend.availability
-    return {
-        **_identity(backend),
-        "input": model.digest,
-        "signature": model.signature.to_json(),
-        "facts": dict(backend.site.facts),
-        "builder": availability.builder if availability else None,
-        "device": dict(availability.device) if availability else {},
-    }
-
-
-def _identity(row: Planned) -> dict[str, Any]:
-    """What of a plugin's class decides its results."""
-    return {
-        "use": row.name,
-        "revision": row.revision,
-        "options": dict(row.options),
-        "provider": row.provider,
-        "code": code_digest(row.loader),
-        "tools": dict(row.tools),
-    }
+    """What an engine depends on."""
+    return {**backend_parts(backend), "input": model.digest, "signature": model.signature.to_json()}

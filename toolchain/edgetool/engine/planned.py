@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from edgetool.artifact import Facts
 from edgetool.backends.base import HERE, Availability, Site
 from edgetool.config.result import Config, ResolvedTarget
 from edgetool.errors import EdgetoolError
@@ -52,6 +53,11 @@ class PlannedBackend(Planned):
     failure: EdgetoolError | None = None
     deterministic: bool = True
     site: Site = HERE
+
+    @property
+    def device(self) -> Facts:
+        """What its probe said of the device; empty where there is none, or nothing can be built."""
+        return dict(self.availability.device) if self.availability else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,11 +75,7 @@ def measure_again(
 
 def _measurement_key(candidate: Candidate, threads: int) -> str:
     engine = candidate.engine
-    availability = engine.backend.availability
-    device = dict(availability.device) if availability else {}
-    return measurement_key(
-        engine.digest, candidate.prepared.reference.digest, dict(engine.backend.options), threads, device
-    )
+    return measurement_key(engine.digest, candidate.prepared.reference.digest, engine.backend, threads=threads)
 
 
 def _validation(

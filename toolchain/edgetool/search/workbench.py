@@ -20,6 +20,7 @@ from edgetool.engine.cache import make_key
 from edgetool.engine.events import CandidateStarted, Warned
 from edgetool.engine.fallback import make_engine
 from edgetool.engine.fingerprint import code_digest
+from edgetool.engine.keys import backend_parts
 from edgetool.engine.measurements import Measurement, load_measurement, measurement_key, save_measurement
 from edgetool.engine.outcome import Candidate
 from edgetool.engine.pipeline import DataState, Prepared, apply_recipe, import_source, read_data
@@ -339,9 +340,7 @@ class Workbench:
     def _measure(self, built: Built) -> Measurement:
         """From the cache where this engine was measured before, by a build too."""
         engine, reference = built.candidate.engine, built.candidate.prepared.reference
-        availability = engine.backend.availability
-        device = dict(availability.device) if availability else {}
-        key = measurement_key(engine.digest, reference.digest, dict(engine.backend.options), self._threads, device)
+        key = measurement_key(engine.digest, reference.digest, engine.backend, threads=self._threads)
         stepper, builder = built.stepper, self._plan.target.builder
         if found := load_measurement(stepper.cache, key):
             return found
@@ -360,14 +359,11 @@ class Workbench:
 
     def _key(self) -> str:
         """What decides the outcome of a recipe, besides the recipe."""
-        backend = self._backend
         parts = {
             "reference": self._imported.reference.digest,
             "data": self._data.digest,
             "calibration": self._plan.config.data.calibration,
-            "backend": {"use": backend.name, "options": dict(backend.options), "tools": dict(backend.tools)},
-            "facts": dict(backend.site.facts),
-            "device": dict(backend.availability.device) if backend.availability else {},
+            "backend": backend_parts(self._backend),
             "passes": {name: code_digest(row.loader) for name, row in self._services.plugins.passes.items()},
         }
         return make_key("search", parts).digest[:32]
