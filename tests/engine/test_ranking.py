@@ -8,10 +8,11 @@ import pytest
 
 from edgetool.backends import Availability
 from edgetool.engine.assess import Assessment, Attempt
+from edgetool.engine.backend import BuiltEngine, Verdict
 from edgetool.engine.measurements import Measurement
 from edgetool.engine.outcome import Candidate, Proof
-from edgetool.engine.pipeline import BuiltEngine, ModelState, Prepared, Verdict
 from edgetool.engine.planned import PlannedBackend
+from edgetool.engine.prepare import ModelState, Prepared
 from edgetool.engine.ranking import Contender, rank, ratio
 from edgetool.engine.standing import Choice, choice_from_json, standing_lines
 from edgetool.errors import HostError, ModelError

@@ -43,8 +43,8 @@ def blame(
     from edgetool.cli.check import only_target
     from edgetool.cli.project import open_project, services
     from edgetool.engine.blame import Effort, blame_passes
-    from edgetool.engine.pipeline import apply_passes
     from edgetool.engine.plan import plan_preparation
+    from edgetool.engine.prepare import apply_passes
     from edgetool.engine.services import threads_for
 
     output = Output(json, quiet)

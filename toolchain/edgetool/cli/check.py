@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgetool.artifact import JsonValue
-    from edgetool.engine.pipeline import Verdict
+    from edgetool.engine.backend import Verdict
     from edgetool.engine.planned import BuildPlan, PlannedCandidate
 
 _SHOWN = 12
@@ -36,8 +36,9 @@ def check(
     The passes are run and the backend of TARGET is asked; nothing is built.
     """
     from edgetool.cli.project import open_project, services
-    from edgetool.engine.pipeline import Verdict, apply_recipe, ask_support, import_source, refusal
+    from edgetool.engine.backend import Verdict, ask_support, refusal
     from edgetool.engine.plan import plan
+    from edgetool.engine.prepare import apply_recipe, import_source
     from edgetool.engine.services import threads_for
 
     output = Output(json, quiet)
@@ -99,7 +100,7 @@ def _answer(candidate: PlannedCandidate, plan: BuildPlan, ask: Callable[[BuildPl
 
 
 def _row(answer: Verdict | str) -> dict[str, JsonValue]:
-    from edgetool.engine.pipeline import Verdict
+    from edgetool.engine.backend import Verdict
 
     if not isinstance(answer, Verdict):
         return {"accepted": False, "why_not": answer}

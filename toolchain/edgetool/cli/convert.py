@@ -13,7 +13,7 @@ from edgetool.cli.output import Output
 from edgetool.errors import ConfigError
 
 if TYPE_CHECKING:
-    from edgetool.engine.pipeline import ModelState, Prepared
+    from edgetool.engine.prepare import ModelState, Prepared
 
 To = Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="Where to write the .onnx file.")]
 
@@ -58,8 +58,8 @@ def _run(
     compress: bool,
 ) -> None:
     from edgetool.cli.project import open_source, services
-    from edgetool.engine.pipeline import apply_passes, import_model
     from edgetool.engine.plan import plan_preparation
+    from edgetool.engine.prepare import apply_passes, import_model
     from edgetool.engine.services import threads_for
 
     project = open_source(file, source, overrides=overrides or ())

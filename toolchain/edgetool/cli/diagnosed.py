@@ -52,7 +52,7 @@ def with_export_check(report: Report, project: Project, plan: BuildPlan, referen
     Raises:
         ConfigError: there is no such network, it has other inputs or outputs, or there are no samples.
     """
-    from edgetool.engine.pipeline import data_request
+    from edgetool.engine.data import data_request
     from edgetool.report.diagnosis import no_export_check
 
     found, name = None, Path(reference).name
@@ -70,7 +70,7 @@ def with_diagnosis(report: Report, plan: BuildPlan | None, shared: Services, *, 
     if plan is None or not search or not plan.passes or report.blame is not None or not needs_blame(report):
         return diagnosed(report, None)
     from edgetool.engine.blame import blame_passes
-    from edgetool.engine.pipeline import apply_passes
+    from edgetool.engine.prepare import apply_passes
 
     effort = _effort(plan)
     try:
@@ -85,8 +85,8 @@ def with_diagnosis(report: Report, plan: BuildPlan | None, shared: Services, *, 
 
 def _export(project: Project, plan: BuildPlan, reference: str, shared: Services) -> tuple[Blame | None, Check]:
     from edgetool.engine.blame import blame_export
-    from edgetool.engine.pipeline import import_model, import_source
     from edgetool.engine.plan import plan_preparation
+    from edgetool.engine.prepare import import_model, import_source
     from edgetool.report.diagnosis import export_check, no_export_check
 
     config, name = project.config, Path(reference).name

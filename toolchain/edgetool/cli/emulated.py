@@ -146,7 +146,7 @@ def _checks(
 
 def _samples(plan: BuildPlan, manifest: Manifest) -> Samples | None:
     from edgetool.emulate.feeds import Samples
-    from edgetool.engine.pipeline import data_request
+    from edgetool.engine.data import data_request
 
     request = data_request(plan, "evaluation")
     if request is None:

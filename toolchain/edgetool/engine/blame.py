@@ -8,8 +8,9 @@ from typing import Literal
 from edgetool.blame.findings import Blame
 from edgetool.blame.recorded import blame_from
 from edgetool.blame.task import BlameTask
-from edgetool.engine.pipeline import DataState, ModelState, Prepared, Purpose, data_request, read_data
+from edgetool.engine.data import DataState, Purpose, data_request, read_data
 from edgetool.engine.planned import BuildPlan
+from edgetool.engine.prepare import ModelState, Prepared
 from edgetool.engine.stepper import Stepper, StepRequest
 from edgetool.errors import ConfigError
 

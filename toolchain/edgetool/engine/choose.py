@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 
 from edgetool.engine.assess import Attempt, assess
 from edgetool.engine.cache import Key
+from edgetool.engine.data import DataState
 from edgetool.engine.events import CandidateStarted, Warned
 from edgetool.engine.fallback import FALLS_BACK, first_that_builds, make_engine
 from edgetool.engine.lock import TargetLock
 from edgetool.engine.outcome import BuildOptions, Refused
-from edgetool.engine.pipeline import DataState, Prepared, apply_recipe, import_source
 from edgetool.engine.planned import BuildPlan, PlannedBackend, PlannedCandidate
+from edgetool.engine.prepare import Prepared, apply_recipe, import_source
 from edgetool.engine.prove import prove, read_evaluation
 from edgetool.engine.ranking import Contender, rank
 from edgetool.engine.standing import Choice, Moment, choice_from_json

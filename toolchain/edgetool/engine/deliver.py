@@ -25,11 +25,12 @@ from edgetool.bundle.manifest import (
 )
 from edgetool.bundle.write import Contents, portable_source, write_bundle
 from edgetool.engine.assess import Attempt, node_counts, stand_in
+from edgetool.engine.backend import BuiltEngine
 from edgetool.engine.cache import Key
+from edgetool.engine.data import DataState
 from edgetool.engine.events import StepFinished
 from edgetool.engine.origin import origin_of
 from edgetool.engine.outcome import BuildOptions, Candidate, Proof
-from edgetool.engine.pipeline import BuiltEngine, DataState
 from edgetool.engine.planned import BuildPlan
 from edgetool.engine.reference import reference_name
 from edgetool.engine.selftest import selftest_of

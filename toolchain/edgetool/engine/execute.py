@@ -14,8 +14,8 @@ from edgetool.engine.history import save_history
 from edgetool.engine.lock import LOCK_NAME, read_lock, update_lock
 from edgetool.engine.outcome import BuildOptions
 from edgetool.engine.pack import pack
-from edgetool.engine.pipeline import apply_passes
 from edgetool.engine.planned import BuildPlan
+from edgetool.engine.prepare import apply_passes
 from edgetool.engine.prove import prove, read_evaluation
 from edgetool.engine.services import Services, threads_for
 from edgetool.engine.stepper import Stepper

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from edgetool.engine.backend import accept_or_legalize, build_engine
 from edgetool.engine.events import StepNote, Warned
 from edgetool.engine.outcome import Candidate, Refused
-from edgetool.engine.pipeline import Prepared, accept_or_legalize, build_engine
 from edgetool.engine.planned import BuildPlan, PlannedBackend
+from edgetool.engine.prepare import Prepared
 from edgetool.engine.stepper import Stepper
 from edgetool.errors import EdgetoolError
 from edgetool.plugin.manager import Plugins

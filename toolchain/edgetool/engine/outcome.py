@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgetool.engine.backend import BuiltEngine, Verdict
+from edgetool.engine.data import DataState
 from edgetool.engine.measurements import Measurement
-from edgetool.engine.pipeline import BuiltEngine, DataState, Prepared, Verdict
+from edgetool.engine.prepare import Prepared
 from edgetool.engine.standing import Choice
 from edgetool.validate.comparison import Comparison
 

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pydantic
 
+from edgetool.engine.backend import BuiltEngine
+from edgetool.engine.data import DataState, read_data
 from edgetool.engine.events import StepFinished, Warned
 from edgetool.engine.fingerprint import code_digest
 from edgetool.engine.measurements import load_measurement, measurement_key, save_measurement
 from edgetool.engine.outcome import BuildOptions, Candidate, Proof
-from edgetool.engine.pipeline import BuiltEngine, DataState, ModelState, read_data
 from edgetool.engine.planned import BuildPlan
+from edgetool.engine.prepare import ModelState
 from edgetool.engine.requests import EngineFile
 from edgetool.engine.stepper import Stepper, StepRequest
 from edgetool.engine.trial import GoldenTask, MeasureTask, ValidateTask

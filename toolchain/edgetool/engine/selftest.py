@@ -7,7 +7,7 @@ from pathlib import Path
 from edgetool.artifact import Engine, Lowering
 from edgetool.backends.base import Backend
 from edgetool.bundle.layout import MODEL_FOLDER
-from edgetool.engine.pipeline import BuiltEngine
+from edgetool.engine.backend import BuiltEngine
 from edgetool.plugin.loading import load_object
 from edgetool.selftest import selftest_sources
 

@@ -13,11 +13,12 @@ from shlex import quote
 from edgetool.artifact import Model
 from edgetool.config.result import Config
 from edgetool.disk import host_errors, replace_file
+from edgetool.engine.backend import accept_or_legalize
 from edgetool.engine.isolate import Answer, Child, Limits
-from edgetool.engine.pipeline import ModelState, accept_or_legalize, apply_passes
 from edgetool.engine.plan import plan as plan_build
 from edgetool.engine.plan import plan_preparation
 from edgetool.engine.planned import BuildPlan, PlannedBackend
+from edgetool.engine.prepare import ModelState, apply_passes
 from edgetool.engine.requests import ModelFile, Plug, request_json
 from edgetool.engine.services import Services
 from edgetool.engine.stepper import Stepper

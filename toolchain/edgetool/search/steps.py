@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from edgetool.engine.cache import Entry
+from edgetool.engine.data import DataState
 from edgetool.engine.fingerprint import code_digest
 from edgetool.engine.outcome import Candidate
-from edgetool.engine.pipeline import DataState
 from edgetool.engine.planned import BuildPlan
 from edgetool.engine.prove import engine_file
 from edgetool.engine.stepper import Stepper, StepRequest

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from edgetool.config.schema import BudgetTable
+from edgetool.engine.data import data_request
 from edgetool.engine.events import Warned
-from edgetool.engine.pipeline import data_request
 from edgetool.engine.planned import BuildPlan
 from edgetool.engine.services import Services, threads_for
 from edgetool.errors import ConfigError, HostError, InterruptedByUserError, UnprovenError

@@ -17,15 +17,16 @@ import pydantic
 from edgetool.config.schema import BudgetTable
 from edgetool.engine.assess import footprint, node_counts, stand_in
 from edgetool.engine.cache import make_key
+from edgetool.engine.data import DataState, read_data
 from edgetool.engine.events import CandidateStarted, Warned
 from edgetool.engine.fallback import make_engine
 from edgetool.engine.fingerprint import code_digest
 from edgetool.engine.keys import backend_parts
 from edgetool.engine.measurements import Measurement, load_measurement, measurement_key, save_measurement
 from edgetool.engine.outcome import Candidate
-from edgetool.engine.pipeline import DataState, Prepared, apply_recipe, import_source, read_data
 from edgetool.engine.plan import plan_pass
 from edgetool.engine.planned import BuildPlan, PlannedBackend
+from edgetool.engine.prepare import Prepared, apply_recipe, import_source
 from edgetool.engine.prove import engine_file
 from edgetool.engine.services import Services
 from edgetool.engine.stepper import Stepper, StepRequest
