@@ -11,6 +11,7 @@ from edgetool.cli.bundled import BundlePath
 from edgetool.cli.options import Json, Quiet
 from edgetool.cli.output import Output
 from edgetool.errors import ConfigError
+from edgetool.plain_text import counted, table
 
 if TYPE_CHECKING:
     from edgetool.bundle.archive import Archived
@@ -73,7 +74,7 @@ def unpack(
             "files": len(index.files),
             "size": index.size,
         },
-        f"restored {destination}, {len(index.files)} files, content {index.content_digest}"
+        f"restored {destination}, {counted(len(index.files), 'file')}, content {index.content_digest}"
         f"   next: edgetool validate {destination}",
     )
 
@@ -88,7 +89,6 @@ def _bytes(text: str) -> int:
 
 
 def _text(done: Archived, before: int) -> str:
-    from edgetool.cli.table import table
     from edgetool.config.units import format_bytes
 
     rows = [

@@ -74,7 +74,7 @@ def _nothing_to_blame(config: Config, name: str) -> ConfigError:
 
 
 def _text(target: str, found: Mapping[str, Any], *, shown: int | None) -> Iterator[str]:
-    from edgetool.cli.table import table
+    from edgetool.plain_text import table
 
     layers = found["layers"]
     yield (

@@ -10,6 +10,7 @@ import typer
 from edgetool.cli.options import Json, Quiet, flag
 from edgetool.cli.output import Output
 from edgetool.errors import ConfigError, IntegrityError
+from edgetool.plain_text import counted
 
 if TYPE_CHECKING:
     from edgetool.engine.cache import Cache
@@ -34,7 +35,7 @@ def list_entries(json: Json = False, quiet: Quiet = False) -> None:
         for entry in entries
     ]
     total = sum(entry.size for entry in entries)
-    lines.append(f"{len(entries)} entries, {format_bytes(total)}, in {store.root}")
+    lines.append(f"{counted(len(entries), 'entry', 'entries')}, {format_bytes(total)}, in {store.root}")
     Output(json, quiet).result({"root": str(store.root), "size": total, "entries": rows}, "\n".join(lines))
 
 

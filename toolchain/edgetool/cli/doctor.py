@@ -48,7 +48,7 @@ def _data(findings: Sequence[Finding]) -> dict[str, object]:
 
 
 def _text(findings: Sequence[Finding]) -> str:
-    from edgetool.cli.table import table
+    from edgetool.plain_text import table
 
     rows: list[tuple[str, ...]] = []
     for finding in findings:

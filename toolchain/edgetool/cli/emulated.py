@@ -88,7 +88,7 @@ def emulation_error(report: Report) -> EdgetoolError | None:
 
 def text_of(report: Report) -> str:
     """One row a processor, then what helps where that is known."""
-    from edgetool.cli.table import table
+    from edgetool.plain_text import table
 
     checks = [check for check in report.checks if check.is_elsewhere]
     fixes = [f"  {check.id}: {check.fix}" for check in checks if check.fix and check.outcome != "passed"]
@@ -97,7 +97,7 @@ def text_of(report: Report) -> str:
 
 def table_of(reports: Sequence[Report]) -> list[str]:
     """For several builds: one row a processor that an engine was shown on, or not."""
-    from edgetool.cli.table import table
+    from edgetool.plain_text import table
 
     rows = [
         (check.outcome, report.model, report.target, check.title, check.message)

@@ -25,7 +25,7 @@ def explain(
         page = pages.explain(code)
         output.result(page.to_json(), f"{page.code}: {page.title}\n\n{page.text}")
         return
-    from edgetool.cli.table import table
+    from edgetool.plain_text import table
 
     found = pages.explanations().values()
     rows = [(page.code, str(page.exit_code), page.title) for page in found]

@@ -11,6 +11,7 @@ import typer
 from edgetool.cli.options import Json, Quiet
 from edgetool.cli.output import Output
 from edgetool.errors import ConfigError
+from edgetool.plain_text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +101,8 @@ def _estimate(estimate: Estimate, text: Callable[[int], str]) -> str:
     """The value, said to be a lower bound where something is unknown."""
     if not estimate.unknown:
         return text(estimate.value)
-    return f"at least {text(estimate.value)} ({len(estimate.unknown)} nodes unknown, e.g. {estimate.unknown[0]})"
+    unknown = counted(len(estimate.unknown), "node")
+    return f"at least {text(estimate.value)} ({unknown} unknown, e.g. {estimate.unknown[0]})"
 
 
 def _shapes(found: Inspection) -> str:
@@ -134,7 +136,7 @@ def _bundle_text(bundle: Bundle) -> str:
     source = manifest.source
     size = sum(row.size for row in manifest.files)
     lines = [
-        f"{bundle.path}  {format_bytes(size)} in {len(manifest.files)} files, all as recorded",
+        f"{bundle.path}  {format_bytes(size)} in {counted(len(manifest.files), 'file')}, all as recorded",
         f"  model       {manifest.name} {manifest.version}, licence {source.license or 'not said'}",
         f"  source      {source.text} (sha256 {source.sha256[:16]}), imported by {source.importer}",
         f"  target      {manifest.target.name}, {manifest.target.compatibility}",

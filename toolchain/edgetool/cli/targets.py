@@ -9,6 +9,7 @@ import typer
 
 from edgetool.cli.options import DEFAULT_FILE, File, Json, Quiet, Set, flag
 from edgetool.cli.output import Output
+from edgetool.plain_text import counted, table
 
 if TYPE_CHECKING:
     from edgetool.config.result import ResolvedTarget
@@ -20,7 +21,6 @@ targets = typer.Typer(help="List, show and check the targets of targets.toml.", 
 def list_targets(file: File = None, overrides: Set = None, json: Json = False, quiet: Quiet = False) -> None:
     """List the targets: backend, recipe and hardware of each."""
     from edgetool.cli.project import open_project
-    from edgetool.cli.table import table
 
     project = open_project(file, overrides=overrides or ())
     found = project.config.targets.values()
@@ -55,7 +55,6 @@ def list_targets(file: File = None, overrides: Set = None, json: Json = False, q
 def boards(json: Json = False, quiet: Quiet = False) -> None:
     """List the boards of the catalogue, which targets can extend."""
     from edgetool import catalog
-    from edgetool.cli.table import table
 
     found = {name: tree.values["description"] for name in catalog.board_names() if (tree := catalog.find_board(name))}
     Output(json, quiet).result({"boards": found}, table(list(found.items()), headers=("BOARD", "WHAT IT IS")))
@@ -163,7 +162,7 @@ def validate(file: File = None, overrides: Set = None, json: Json = False, quiet
             for mistake in mistakes:
                 output.event({"event": "mistake", **mistake.to_json()})
         raise error_from(mistakes, file=relative_label(path))
-    counts = f"{_count(len(config.targets), 'target')}, {_count(len(config.recipes), 'recipe')}"
+    counts = f"{counted(len(config.targets), 'target')}, {counted(len(config.recipes), 'recipe')}"
     lines = [*(f"warning: {warning}" for warning in config.warnings), f"{path}: {counts}, no mistakes"]
     output.result(
         {
@@ -175,10 +174,6 @@ def validate(file: File = None, overrides: Set = None, json: Json = False, quiet
         },
         "\n".join(lines),
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 @targets.command("schema")

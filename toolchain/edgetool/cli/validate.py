@@ -15,6 +15,7 @@ from edgetool.cli.options import Allow, Json, LatencyTime, Quiet, Set, Targets, 
 from edgetool.cli.output import Output
 from edgetool.cli.report import OutputFormats, To
 from edgetool.errors import ConfigError, EdgetoolError
+from edgetool.plain_text import counted, table
 
 if TYPE_CHECKING:
     from edgetool.emulate.cells import Wish
@@ -132,7 +133,7 @@ def validate(
     answer = run_matrix(question, output, baseline=accepted, where=str(baseline))
     if update_baseline and baseline is not None:
         write_baseline(baseline, answer.summary)
-        output.talk(f"wrote {baseline}: accepted as it is: {_counted(len(answer.summary.reports), 'build')}")
+        output.talk(f"wrote {baseline}: accepted as it is: {counted(len(answer.summary.reports), 'build')}")
     write_reports(answer.summary, names, output_path, output)
     if not names or output_path is not None:  # a report on stdout stays alone there
         output.result(answer.summary.to_json(), _text(answer.summary))
@@ -230,7 +231,6 @@ def _tested(bundle: Path, on: str | None, output: Output, *, silent: bool) -> tu
 
 def _text(summary: Summary) -> str:
     """One row a cell, then what the baseline says, then how many of which."""
-    from edgetool.cli.table import table
     from edgetool.config.units import format_bytes, format_seconds
 
     rows = [
@@ -245,15 +245,11 @@ def _text(summary: Summary) -> str:
         )
         for report in summary.reports
     ]
-    counted = [f"{sum(row[0] == word for row in rows)} {word}" for word in dict.fromkeys(row[0] for row in rows)]
+    outcomes = [f"{sum(row[0] == word for row in rows)} {word}" for word in dict.fromkeys(row[0] for row in rows)]
     lines = [table(rows, headers=("", "model", "target", "precision", "size", "p50", "verdict")), *summary.baseline]
     lines += table_of(summary.reports)
     failures = [line for report in summary.reports for line in _failures(report)]
-    return "\n".join([*lines, *failures, f"{_counted(len(rows), 'build')}: {', '.join(counted)}"])
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+    return "\n".join([*lines, *failures, f"{counted(len(rows), 'build')}: {', '.join(outcomes)}"])
 
 
 def _failures(report: Report) -> Iterator[str]:

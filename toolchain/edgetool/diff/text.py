@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from edgetool.bundle.verify import printable
-from edgetool.cli.table import table
 from edgetool.diff.rows import BundleDifference, Change, Row
+from edgetool.plain_text import table
 
 MARKS: Mapping[Change, str] = {
     "breaking": "BREAKS",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from edgetool.plain_text import counted
 from edgetool.report.document import Check, Outcome, Report, Summary
 
 SHOWN = 10
@@ -17,7 +18,7 @@ def render(summary: Summary) -> str:
     lines = [line for outcome in _COMMANDS for line in _annotations(summary, outcome)]
     if not lines:
         count = sum(len(report.checks) for report in summary.reports)
-        builds = "1 build" if len(summary.reports) == 1 else f"{len(summary.reports)} builds"
+        builds = counted(len(summary.reports), "build")
         lines = [f"::notice title=edgetool::{builds}, all {count} checks passed"]
     return "\n".join(lines) + "\n"
 

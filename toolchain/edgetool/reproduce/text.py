@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgetool.bundle.verify import printable
-from edgetool.cli.table import table
+from edgetool.plain_text import table
 from edgetool.reproduce.verdict import Reproduction
 
 MOST_EQUAL = 12

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgetool.config.schema import PassTable
+from edgetool.plain_text import counted
 
 PREPARING = frozenset({"simplify", "specialize", "convert-opset", "repair-qdq", "fuse", "fold-bn"})
 """Passes that compress nothing, so that names leave them out, and what a target's recipe begins with can be kept."""
@@ -25,7 +26,7 @@ class Step:
         """`quantize-static, calibrator = "mse", 4 layers float`."""
         plain = {key: value for key, value in self.options.items() if not isinstance(value, (list, tuple, dict))}
         spared = len(self.options.get("exclude", ()))
-        layers = [f"{spared} layer{'s' if spared > 1 else ''} float"] if spared else []
+        layers = [f"{counted(spared, 'layer')} float"] if spared else []
         return ", ".join([self.use, *(f"{key} = {json.dumps(value)}" for key, value in plain.items()), *layers])
 
     def to_json(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgetool.config.units import format_bytes, format_seconds
+from edgetool.plain_text import counted, table
 from edgetool.search.pick import Standing
 from edgetool.search.point import Point, Trial
 from edgetool.search.tune import Tuned
@@ -12,9 +13,8 @@ from edgetool.search.tune import Tuned
 
 def lines(tuned: Tuned) -> Iterator[str]:
     """One row a recipe: the chosen one first, then by what was made small; those without an engine last."""
-    from edgetool.cli.table import table
-
-    yield f"{tuned.target}: {len(tuned.pick.standings)} recipes tried in {tuned.seconds:.0f} s; {tuned.split}"
+    recipes = counted(len(tuned.pick.standings), "recipe")
+    yield f"{tuned.target}: {recipes} tried in {tuned.seconds:.0f} s; {tuned.split}"
     front = {row.recipe.key for row in tuned.front}
     rows = [_cells(row, front) for row in ordered(tuned)]
     yield table(rows, headers=("recipe", "", "p50", "speedup", "size", "memory", "loss", "why"))

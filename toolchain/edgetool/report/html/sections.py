@@ -9,6 +9,7 @@ from edgetool.artifact import JsonValue
 from edgetool.blame.findings import LayerBlame
 from edgetool.blame.page import svg_histogram
 from edgetool.config.units import format_bytes, format_seconds
+from edgetool.plain_text import counted
 from edgetool.report.document import Footprint, Outcome, Report
 from edgetool.report.html.charts import bar, latencies, levels
 from edgetool.report.html.markup import badge, folded, pairs, section, table, text
@@ -36,7 +37,7 @@ def checks(report: Report) -> str:
     return section(
         "Verdict",
         f'<ul class="checks">{items}</ul>' if items else "",
-        folded(f"{len(passed)} check{'s' if len(passed) > 1 else ''} passed", f"<ul>{fine}</ul>") if fine else "",
+        folded(f"{counted(len(passed), 'check')} passed", f"<ul>{fine}</ul>") if fine else "",
     )
 
 

@@ -1,8 +1,13 @@
-"""Aligned columns of text."""
+"""How things read in plain text: so many of them, and in columns."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+
+def counted(number: int, thing: str, things: str | None = None) -> str:
+    """`1 build`, `3 builds`; `things` is the plural that an s does not make."""
+    return f"{number} {thing if number == 1 else things or f'{thing}s'}"
 
 
 def table(rows: Sequence[Sequence[str]], *, headers: Sequence[str] = ()) -> str:
