@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from edgetool import catalog
+from edgetool.config import boards
 from edgetool_tensorrt.knowledge import JetPack, KnownIssue, all_issues, chips, jetpacks, opsets
 from reference_pages import NOTICE
 from reference_pages.tables import cell
@@ -72,7 +72,7 @@ def _opsets() -> Iterator[str]:
 
 def _boards() -> Iterator[str]:
     yield from ["## Boards of the catalogue", "", '`extends = "@nvidia/..."` in a target takes over all of these.', ""]
-    rows = [(name, facts) for name in catalog.board_names() if (facts := _facts(name)).get("jetpack")]
+    rows = [(name, facts) for name in boards.board_names() if (facts := _facts(name)).get("jetpack")]
     rows.sort(key=lambda row: (row[1]["sm"], row[0]))
     yield from _table(
         ("board", "chip", "RAM", "DLA cores", "JetPack", "TensorRT", "int8"),
@@ -93,7 +93,7 @@ def _boards() -> Iterator[str]:
 
 def _facts(board: str) -> dict[str, Any]:
     """What the catalogue says of a board, with what it extends."""
-    tree = catalog.find_board(board)
+    tree = boards.find_board(board)
     values: dict[str, Any] = dict(tree.values) if tree else {}
     inherited = _facts(values["extends"]) if "extends" in values else {}
     return {**inherited, **values.get("facts", {})}

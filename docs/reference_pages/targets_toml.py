@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from edgetool import catalog
-from edgetool.config import schema
+from edgetool.config import boards, schema
 from reference_pages import NOTICE
 from reference_pages.tables import cell, table
 
@@ -47,8 +46,8 @@ def page() -> str:
 
 def _boards() -> list[str]:
     lines = ["## Boards of the catalogue", "", "| board | what it is | extends |", "|---|---|---|"]
-    for name in catalog.board_names():
-        tree = catalog.find_board(name)
+    for name in boards.board_names():
+        tree = boards.find_board(name)
         if tree is not None:
             base = tree.values.get("extends")
             lines.append(f"| `{name}` | {cell(tree.values['description'])} | {f'`{base}`' if base else ''} |")

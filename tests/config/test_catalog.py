@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from edgetool import catalog
+from edgetool.config import boards
 from edgetool.config.load import load
 from edgetool.config.positions import key_lines
 from edgetool.config.schema import FactsTable
 
-FOLDER = Path(catalog.__file__).parent
+FOLDER = Path(boards.__file__).parents[1] / "catalog"
 FILES = sorted(FOLDER.glob("*.toml"))
-BOARDS = catalog.board_names()
+BOARDS = boards.board_names()
 
 
 def test_the_boards_of_the_readme_are_there() -> None:
@@ -58,11 +58,11 @@ def test_every_value_has_a_source(path: Path) -> None:
 
 
 def test_no_two_boards_say_the_same() -> None:
-    trees = {name: catalog.find_board(name) for name in BOARDS}
+    trees = {name: boards.find_board(name) for name in BOARDS}
     descriptions = [tree.values["description"] for tree in trees.values() if tree]
     assert len(descriptions) == len(set(descriptions)) == len(BOARDS)
 
 
 @pytest.mark.parametrize("name", ["@nvidia/none", "@none/cpu", "@../config/x", "@nvidia", "nvidia", "@", "@/"])
 def test_what_is_no_board(name: str) -> None:
-    assert catalog.find_board(name) is None
+    assert boards.find_board(name) is None

@@ -14,8 +14,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgetool.blame.findings import Blame, LayerBlame, LayerError
+from edgetool.blame.steps import Effort, blame_export
 from edgetool.blame.unlike import Unlike
-from edgetool.engine.blame import Effort, blame_export
 from edgetool.engine.prepare import ModelState, Prepared
 from edgetool.errors import ConfigError
 from edgetool.report.diagnosis import diagnosed, export_check, needs_blame

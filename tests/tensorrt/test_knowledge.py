@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from edgetool import catalog
+from edgetool.config import boards
 from edgetool.config.load import load
 from edgetool.config.positions import key_lines
 from edgetool_tensorrt import knowledge
 from edgetool_tensorrt.knowledge.tables import FOLDER
 from edgetool_tensorrt.version import Version
 
-BOARDS = [name for name in catalog.board_names() if name.startswith("@nvidia/")]
+BOARDS = [name for name in boards.board_names() if name.startswith("@nvidia/")]
 COMMENTED = ["chips", "jetpacks", "opsets"]
 
 

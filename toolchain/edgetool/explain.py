@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgetool.errors import ConfigError
+from edgetool.nearest import did_you_mean
 
 _EXIT_CODE = re.compile(r"Exit code (\d+)\.")
 
@@ -56,8 +57,6 @@ def explain(code: str) -> Explanation:
     pages = explanations()
     if code in pages:
         return pages[code]
-    from edgetool.config.mistakes import did_you_mean
-
     near = did_you_mean(code, pages)
     raise ConfigError("unknown-code", f"there is no error code {code!r}", hint=near or "list them: edgetool explain")
 

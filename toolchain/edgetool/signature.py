@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Dim: TypeAlias = int | str | None
 """A fixed size, a symbolic name, or None where the model does not say."""
@@ -97,3 +100,18 @@ def signature_from_json(data: Mapping[str, object]) -> Signature:
         outputs=specs("outputs"),
         dims={name: DimRange(r["min"], r["opt"], r["max"]) for name, r in dims.items()},
     )
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """numpy's dtype of a `TensorSpec.dtype`, with the types that only ml_dtypes has."""
+    import numpy as np
+
+    if name == "string":
+        return np.dtype(object)
+    try:
+        return np.dtype(name)
+    except TypeError:
+        import ml_dtypes  # bfloat16, float8 and the 4-bit integers
+
+        dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+        return dtype

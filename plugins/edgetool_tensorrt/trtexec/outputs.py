@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgetool.errors import BudgetError, ModelError
-from edgetool.signature import Signature, TensorSpec
+from edgetool.signature import Signature, TensorSpec, numpy_dtype
 from edgetool_tensorrt.version import Version
 
 if TYPE_CHECKING:
@@ -85,8 +85,6 @@ def _rows(text: str) -> dict[str, Mapping[str, Any]]:
 
 def _array(spec: TensorSpec, rows: Mapping[str, Mapping[str, Any]]) -> np.ndarray[Any, Any]:
     import numpy as np
-
-    from edgetool.validate.fit import numpy_dtype
 
     row = rows.get(spec.name)
     if row is None:

@@ -16,6 +16,7 @@ from edgetool.blame.signal import SignalSum
 from edgetool.blame.variants import ALONE, alone, with_one_layer, with_outputs
 from edgetool.qdq.index import GraphIndex
 from edgetool.runner import Feeds, Runner
+from edgetool.signature import numpy_dtype
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,7 +131,6 @@ def _run_all(
 
 def _taken(runner: Runner, values: Feeds) -> dict[str, np.ndarray[Any, Any]]:
     """What of the values is an input, in the element type that it wants."""
-    from edgetool.validate.fit import numpy_dtype
 
     return {
         spec.name: values[spec.name].astype(numpy_dtype(spec.dtype), copy=False) for spec in runner.signature.inputs

@@ -11,6 +11,7 @@ from edgetool.engine.desk import Handler, Result, Talk, handler
 from edgetool.engine.reference import open_reference
 from edgetool.engine.requests import DataRequest, ModelFile
 from edgetool.engine.samples import open_data
+from edgetool.signature import numpy_dtype
 
 if TYPE_CHECKING:
     import onnx
@@ -48,7 +49,6 @@ def run_blame(task: BlameTask, talk: Talk) -> Result:
     from edgetool.blame.measure import blame
     from edgetool.graph import load
     from edgetool.graph.opset import convert_opset, opset_of
-    from edgetool.validate.fit import numpy_dtype
 
     original, compressed = load(task.original.path), load(task.compressed.path)
     opset = max(opset_of(original), opset_of(compressed))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgetool.bundle.verify import path_fault
 from edgetool.errors import IntegrityError
+from edgetool.signature import numpy_dtype
 
 if TYPE_CHECKING:
     import numpy as np
@@ -156,8 +157,6 @@ def _read_tensors(directory: Path, rows: list[Mapping[str, Any]]) -> Feeds:
 
 def _read_tensor(directory: Path, row: Mapping[str, Any]) -> np.ndarray[Any, Any]:
     import numpy as np
-
-    from edgetool.validate.fit import numpy_dtype
 
     file, shape = row["file"], row["shape"]
     if reason := path_fault(file):

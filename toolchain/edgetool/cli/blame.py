@@ -40,9 +40,9 @@ def blame(
 
     The passes of TARGET are run; then the network runs beside its original on real samples, layer by layer.
     """
+    from edgetool.blame.steps import Effort, blame_passes
     from edgetool.cli.check import only_target
     from edgetool.cli.project import open_project, services
-    from edgetool.engine.blame import Effort, blame_passes
     from edgetool.engine.plan import plan_preparation
     from edgetool.engine.prepare import apply_passes
     from edgetool.engine.services import threads_for

@@ -14,8 +14,8 @@ from edgetool.errors import ConfigError, EdgetoolError, InterruptedByUserError
 
 if TYPE_CHECKING:
     from edgetool.blame.findings import Blame
+    from edgetool.blame.steps import Effort
     from edgetool.cli.project import Project
-    from edgetool.engine.blame import Effort
     from edgetool.engine.planned import BuildPlan
     from edgetool.engine.services import Services
     from edgetool.report.document import Check, Report
@@ -69,7 +69,7 @@ def with_diagnosis(report: Report, plan: BuildPlan | None, shared: Services, *, 
 
     if plan is None or not search or not plan.passes or report.blame is not None or not needs_blame(report):
         return diagnosed(report, None)
-    from edgetool.engine.blame import blame_passes
+    from edgetool.blame.steps import blame_passes
     from edgetool.engine.prepare import apply_passes
 
     effort = _effort(plan)
@@ -84,7 +84,7 @@ def with_diagnosis(report: Report, plan: BuildPlan | None, shared: Services, *, 
 
 
 def _export(project: Project, plan: BuildPlan, reference: str, shared: Services) -> tuple[Blame | None, Check]:
-    from edgetool.engine.blame import blame_export
+    from edgetool.blame.steps import blame_export
     from edgetool.engine.plan import plan_preparation
     from edgetool.engine.prepare import import_model, import_source
     from edgetool.report.diagnosis import export_check, no_export_check
@@ -110,7 +110,7 @@ def _export(project: Project, plan: BuildPlan, reference: str, shared: Services)
 
 
 def _effort(plan: BuildPlan) -> Effort:
-    from edgetool.engine.blame import Effort
+    from edgetool.blame.steps import Effort
     from edgetool.engine.services import threads_for
 
     return Effort(_SAMPLES, _CLOSELY, threads_for(plan.target))

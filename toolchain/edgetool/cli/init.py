@@ -15,6 +15,7 @@ import typer
 from edgetool.cli.options import DEFAULT_FILE, File, Json, Quiet, flag
 from edgetool.cli.output import Output
 from edgetool.errors import ConfigError
+from edgetool.nearest import one_of
 
 if TYPE_CHECKING:
     from edgetool.config.draft import Draft, DraftTarget
@@ -115,23 +116,22 @@ def _read(model: str, path: Path) -> tuple[str, Signature | None]:
 
 def _targets(wanted: list[str], plugins: Plugins) -> tuple[DraftTarget, ...]:
     """One target each, and a stand-in for CI where a board's engine cannot run here."""
-    from edgetool import catalog
+    from edgetool.config import boards
     from edgetool.config.draft import DraftTarget
-    from edgetool.config.mistakes import one_of
 
     targets: list[DraftTarget] = []
     for text in wanted:
         name, _, what = text.rpartition("=")
         if what.startswith("@"):
-            board = catalog.find_board(what)
+            board = boards.find_board(what)
             if board is None:
-                hint = one_of(what, catalog.board_names(), what="boards")
+                hint = one_of(what, boards.board_names(), what="boards")
                 raise ConfigError("unknown-board", f"there is no board {what!r}", where=f"--target {text}", hint=hint)
             row = DraftTarget(name or what.rpartition("/")[2], extends=what)
         elif what in plugins.backends:
             row = DraftTarget(name or what, backend=what)
         else:
-            choices = {*plugins.backends, *catalog.board_names()}
+            choices = {*plugins.backends, *boards.board_names()}
             hint = one_of(what, choices, what="backends and boards")
             raise ConfigError("unknown-backend", f"there is no backend {what!r}", where=f"--target {text}", hint=hint)
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", row.name) or row.name in {other.name for other in targets}:

@@ -56,7 +56,7 @@ def package(
     """
     from edgetool.bundle.read import read_bundle
     from edgetool.cli.project import interruptible
-    from edgetool.exporters.order import fulfil, order_of
+    from edgetool.engine.order import fulfil, order_of
     from edgetool.plugin.manager import load_plugins
 
     output = Output(json, quiet)

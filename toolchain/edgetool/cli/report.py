@@ -11,6 +11,7 @@ import typer
 from edgetool.cli.options import Json, Quiet
 from edgetool.cli.output import Output
 from edgetool.errors import ConfigError
+from edgetool.nearest import one_of
 
 if TYPE_CHECKING:
     from edgetool.report.document import Summary
@@ -78,7 +79,6 @@ def format_of(path: Path | None) -> str:
 
 def check_formats(names: Sequence[str], path: Path | None) -> None:
     """Before any work is done. Raises ConfigError for a format that nobody writes, and for several into one file."""
-    from edgetool.config.mistakes import one_of
     from edgetool.report.formats import FORMATS
 
     for name in names:

@@ -54,9 +54,9 @@ def list_targets(file: File = None, overrides: Set = None, json: Json = False, q
 @targets.command("boards")
 def boards(json: Json = False, quiet: Quiet = False) -> None:
     """List the boards of the catalogue, which targets can extend."""
-    from edgetool import catalog
+    from edgetool.config.boards import board_names, find_board
 
-    found = {name: tree.values["description"] for name in catalog.board_names() if (tree := catalog.find_board(name))}
+    found = {name: tree.values["description"] for name in board_names() if (tree := find_board(name))}
     Output(json, quiet).result({"boards": found}, table(list(found.items()), headers=("BOARD", "WHAT IT IS")))
 
 

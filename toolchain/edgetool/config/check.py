@@ -8,10 +8,11 @@ from datetime import date, datetime, time
 
 import pydantic
 
-from edgetool.config.mistakes import Mistake, did_you_mean, one_of
+from edgetool.config.mistakes import Mistake
 from edgetool.config.positions import KeyPath
 from edgetool.config.schema import ModelTable, TargetsFile
 from edgetool.config.tree import Tree
+from edgetool.nearest import did_you_mean, one_of
 
 
 def check_schema(tree: Tree) -> tuple[TargetsFile | None, list[Mistake]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import pydantic
 
 from edgetool.backends.base import Backend
-from edgetool.config.mistakes import Mistake, one_of
+from edgetool.config.mistakes import Mistake
 from edgetool.config.positions import KeyPath
 from edgetool.config.result import Config, ResolvedTarget
 from edgetool.config.schema import PackageTable
@@ -17,6 +17,7 @@ from edgetool.config.tree import Tree
 from edgetool.errors import UnavailableError
 from edgetool.exporters.base import Exporter
 from edgetool.importers.base import Importer
+from edgetool.nearest import one_of
 from edgetool.passes.base import Pass
 
 if TYPE_CHECKING:

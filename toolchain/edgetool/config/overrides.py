@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any
 
-from edgetool.config.mistakes import one_of
 from edgetool.config.positions import KeyPath
 from edgetool.config.tree import Origin, Tree, dotted
 from edgetool.errors import ConfigError
+from edgetool.nearest import one_of
 
 _EXAMPLE = "write --set KEY=VALUE, such as --set targets.jetson.budget.size=10MiB"
 

@@ -6,12 +6,14 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgetool.config.mistakes import Mistake, one_of
+from edgetool.config.boards import board_names, find_board
+from edgetool.config.mistakes import Mistake
 from edgetool.config.positions import KeyPath
 from edgetool.config.precision import as_commanded, candidates_of, laid_over
 from edgetool.config.result import ResolvedTarget
 from edgetool.config.schema import FactsTable, PassTable, TargetTable
 from edgetool.config.tree import Origin, Tree, overlay
+from edgetool.nearest import one_of
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,7 @@ def _follow(
 def _base(file: Tree, name: str) -> Tree | Collection[str]:
     """The table of a board or target, or the names that there are."""
     if name.startswith("@"):
-        from edgetool import catalog  # most files extend no board
-
-        return catalog.find_board(name) or catalog.board_names()
+        return find_board(name) or board_names()
     names = _tables(file, "targets")
     return as_commanded(file.below(("targets", name))) if name in names else names
 

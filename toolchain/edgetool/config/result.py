@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 from edgetool.artifact import Facts, JsonValue
-from edgetool.config.mistakes import Mistake, one_of
+from edgetool.config.mistakes import Mistake
 from edgetool.config.precision import CandidateRecipe
 from edgetool.config.schema import BudgetTable, BuilderTable, DataTable, ModelTable, PackageTable, PassTable
 from edgetool.config.tree import DEFAULT, Origin, Tree
 from edgetool.errors import ConfigError
+from edgetool.nearest import one_of
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import pydantic
 from pydantic_core import ErrorDetails
 
 from edgetool.config.annotations import annotation_at, choices_of, fields_of
-from edgetool.config.mistakes import Mistake, did_you_mean
+from edgetool.config.mistakes import Mistake
 from edgetool.config.positions import KeyPath
 from edgetool.config.tree import Tree, dotted
+from edgetool.nearest import did_you_mean
 
 _WANTED = {
     "bool_parsing": "true or false",

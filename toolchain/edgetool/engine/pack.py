@@ -7,8 +7,8 @@ import time
 from edgetool.bundle.read import read_bundle
 from edgetool.engine.deliver import Delivery
 from edgetool.engine.events import StepFinished
+from edgetool.engine.order import PackageOrder, fulfil
 from edgetool.engine.stepper import Stepper
-from edgetool.exporters.order import PackageOrder, fulfil
 from edgetool.exporters.package import Package
 from edgetool.trust.signer import Signer
 

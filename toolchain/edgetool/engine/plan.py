@@ -15,11 +15,11 @@ from edgetool.config.precision import CandidateRecipe
 from edgetool.config.result import Config, ResolvedTarget
 from edgetool.config.schema import ModelTable
 from edgetool.config.translate import refusal
+from edgetool.engine.order import PackageOrder, order_of
 from edgetool.engine.planned import BuildPlan, Planned, PlannedBackend, PlannedCandidate, PlannedPass
 from edgetool.engine.source import resolve_source
 from edgetool.engine.survey import BackendQuestion, Survey, survey
 from edgetool.errors import ConfigError, DeviceError, EdgetoolError, UnavailableError
-from edgetool.exporters.order import PackageOrder, order_of
 from edgetool.importers.base import Importer, ImportRequest, Source
 from edgetool.passes.base import Pass, PassOptions
 from edgetool.plugin.loading import load_class

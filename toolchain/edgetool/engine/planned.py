@@ -9,8 +9,8 @@ from typing import Any
 from edgetool.artifact import Facts
 from edgetool.backends.base import HERE, Availability, Site
 from edgetool.config.result import Config, ResolvedTarget
+from edgetool.engine.order import PackageOrder
 from edgetool.errors import EdgetoolError
-from edgetool.exporters.order import PackageOrder
 from edgetool.importers.base import ImportRequest, Source
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetool.runner import Feeds
+from edgetool.signature import numpy_dtype
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +37,7 @@ def read_tensors(path: Path, header: Header) -> dict[str, np.ndarray[Any, Any]]:
     found = {}
     offset = 0
     for row in header:
-        dtype = _dtype(row["dtype"])
+        dtype = numpy_dtype(row["dtype"])
         count = int(np.prod(row["shape"], dtype=np.int64))
         array = np.frombuffer(data, dtype, count, offset).reshape(row["shape"]).copy()
         found[row["name"]] = array
@@ -46,15 +47,3 @@ def read_tensors(path: Path, header: Header) -> dict[str, np.ndarray[Any, Any]]:
 
 def _dtype_name(array: np.ndarray[Any, Any]) -> str:
     return str(array.dtype.str if array.dtype.kind == "U" else array.dtype.name)
-
-
-def _dtype(name: str) -> np.dtype[Any]:
-    import numpy as np
-
-    try:
-        return np.dtype(name)
-    except TypeError:
-        import ml_dtypes  # bfloat16, float8 and the 4-bit integers, which numpy does not know
-
-        found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
-        return found

@@ -14,6 +14,7 @@ from edgetool.bundle.verify import MANIFEST
 from edgetool.disk import host_errors, only_writer, private_folder
 from edgetool.errors import ConfigError, IntegrityError, ModelError, UnavailableError
 from edgetool.exporters.base import AnyExporter, ExportContext, Exporter
+from edgetool.nearest import one_of
 from edgetool.plugin.loading import load_class
 from edgetool.plugin.manager import Plugins, install_hint, missing_requirements
 from edgetool.trust.checking import staleness
@@ -74,8 +75,6 @@ def open_exporter(name: str, options: Mapping[str, Any], plugins: Plugins, *, wh
 
 def _on_options(name: str, fields: Mapping[str, FieldInfo], first: ErrorDetails) -> tuple[str, str]:
     """What is wrong with an option, and what to write instead."""
-    from edgetool.config.mistakes import one_of
-
     option = str(first["loc"][0]) if first["loc"] else ""
     if first["type"] == "extra_forbidden":
         return f"{name}.{option}: format {name!r} has no such option", one_of(option, fields, what="options")

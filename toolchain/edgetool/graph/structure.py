@@ -6,7 +6,6 @@ know, and accepts what is listed in `edgetool.graph.external_data`; so these che
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from edgetool.errors import ModelError
 from edgetool.graph.loops import check_loops
 from edgetool.graph.node_forms import check_node_forms
 from edgetool.graph.walk import node_label, subgraphs
+from edgetool.nearest import did_you_mean
 
 if TYPE_CHECKING:
     import onnx
@@ -147,8 +147,7 @@ def _unknown_operator(op_type: str, domain: str, opsets: dict[str, int], label: 
             hint="replace the custom operator by standard ones, or ship it as an ONNX function inside the model",
         )
     names = [schema.name for schema in onnx.defs.get_all_schemas() if schema.domain == domain]
-    close = difflib.get_close_matches(op_type, names, n=1)
-    hint = f"did you mean {close[0]}?" if close else "export the model with standard operators only"
+    hint = did_you_mean(op_type, names) or "export the model with standard operators only"
     return ModelError("unknown-operator", f"ONNX has no operator {op_type}", where=label, hint=hint)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgetool.errors import ConfigError
-from edgetool.signature import Signature, TensorSpec
+from edgetool.signature import Signature, TensorSpec, numpy_dtype
 from edgetool.validate.samples import Array, RawSample, Sample
 
 if TYPE_CHECKING:
@@ -59,21 +59,6 @@ def batch_size(signature: Signature) -> int:
     if isinstance(dim, str):
         return signature.dims[dim].min if dim in signature.dims else 1
     return dim or 1
-
-
-def numpy_dtype(name: str) -> np.dtype[Any]:
-    """numpy's dtype of a `TensorSpec.dtype`, with the types that only ml_dtypes has."""
-    import numpy as np
-
-    if name == "string":
-        return np.dtype(object)
-    try:
-        return np.dtype(name)
-    except TypeError:
-        import ml_dtypes
-
-        dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
-        return dtype
 
 
 def _batched(signature: Signature) -> list[TensorSpec]:

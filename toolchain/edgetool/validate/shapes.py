@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from edgetool.signature import Point, Signature, TensorSpec
-from edgetool.validate.fit import numpy_dtype
+from edgetool.signature import Point, Signature, TensorSpec, numpy_dtype
 from edgetool.validate.samples import Array
 
 if TYPE_CHECKING:
