@@ -87,10 +87,19 @@ def test_models_that_are_declared_alike_do_not_take_turns_in_the_cache(
     assert run_cli("validate", *files, "-t", "good").returncode == 0
     done = run_cli("validate", *files, "-t", "good")
     assert done.returncode == 0, done.stderr
-    steps = [
-        line.split(": ")[1:3] for line in done.stderr.splitlines() if line.startswith("good: ") and " > " not in line
-    ]
-    assert {what for step, what in steps if step != "bundle"} == {"cached"}, done.stderr
+    rows = [line.split(": ") for line in done.stderr.splitlines()]
+    assert {row[0] for row in rows} == {"one/good", "two/good"}, "a line that names its target only is of any model"
+    took = {row[2] for row in rows if len(row) == 3 and row[1] != "bundle"}
+    assert took == {"cached"}, done.stderr
+
+
+def test_events_name_their_model(project: Path, other: Path, run_cli: Run) -> None:
+    files = ("-f", project / "targets.toml", "-f", other / "targets.toml")
+    done = run_cli("validate", *files, "-t", "good", "--json")
+    events = [row for row in map(json.loads, done.stdout.splitlines()) if "target" in row]
+    assert {(row["model"], row["target"]) for row in events} == {("one", "good"), ("two", "good")}
+    alone = run_cli("validate", "-f", project / "targets.toml", "-t", "good")
+    assert {line.split(": ")[0] for line in alone.stderr.splitlines()} == {"good"}, "one model needs no name"
 
 
 def test_a_broken_model_leaves_the_others_alone(project: Path, other: Path, run_cli: Run) -> None:

@@ -131,10 +131,10 @@ def _checks(
     samples = _samples(plan, bundle.manifest) if plan is not None else None
     bundled = Bundled(engine, (path / "io").absolute(), str(bundle.manifest.runtime.version), samples)
     with Stepper(
-        target=path.name.removesuffix(".edgebundle"),
+        target=plan.target.name if plan is not None else path.name.removesuffix(".edgebundle"),
         cache=shared.cache,
         children=shared.children,
-        listener=shared.listener,
+        listener=shared.listener_of(plan) if plan is not None else shared.listener,
         limits=Limits(_PATIENCE),
         python=None,
         root=plan.config.root if plan is not None else Path.cwd(),

@@ -101,7 +101,11 @@ def run_matrix(question: Question, output: Output, *, baseline: Baseline | None,
     question.emulation.require_targets([cell.target for cell in cells])
     if question.reference is not None:
         require_reference(question.reference, projects)
-    with services(output, projects[0].plugins) as shared, _folder(question.keep) as folder:
+    several = len(projects) > 1
+    with (
+        services(output, projects[0].plugins, name_models=several) as shared,
+        _folder(question.keep) as folder,
+    ):
         options = replace(question.options, output=folder)
         reports = _built(cells, shared, options, question, jobs=question.jobs)
         reports = [

@@ -63,8 +63,17 @@ def open_source(file: Path | None, source: str | None, *, overrides: Sequence[st
 
 
 @contextmanager
-def services(output: Output, plugins: Plugins, *, use_cache: bool = True) -> Iterator[Services]:
-    """Cache, children and listener for a command; all children end with the block, and on Ctrl-C or SIGTERM."""
+def services(
+    output: Output, plugins: Plugins, *, use_cache: bool = True, name_models: bool = False
+) -> Iterator[Services]:
+    """Cache, children and listener for a command; all children end with the block, and on Ctrl-C or SIGTERM.
+
+    Args:
+        output: how the command speaks.
+        plugins: all that are installed.
+        use_cache: without, everything is done anew in a cache that is thrown away.
+        name_models: a command works on several models, and its lines say of which they are.
+    """
     from edgetool.cli.render import listener
     from edgetool.engine.cache import Cache, default_root
     from edgetool.engine.isolate import Children
@@ -75,7 +84,7 @@ def services(output: Output, plugins: Plugins, *, use_cache: bool = True) -> Ite
         children = Children()
         stack.callback(children.interrupt)
         stack.enter_context(interruptible())
-        listen = stack.enter_context(listener(output))
+        listen = stack.enter_context(listener(output, name_models=name_models))
         yield Services(cache=Cache(root), children=children, listener=listen, plugins=plugins)
 
 

@@ -65,5 +65,6 @@ def _outcome(plan: BuildPlan, services: Services, options: BuildOptions) -> Outc
     except InterruptedByUserError:
         raise
     except EdgetoolError as error:
-        services.listener(BuildFailed(target, error.code, error.message, error.where, error.hint, error.exit_code))
+        failed = BuildFailed(target, error.code, error.message, error.where, error.hint, error.exit_code)
+        services.listener_of(plan)(failed)
         return Outcome(target, None, error)

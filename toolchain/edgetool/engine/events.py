@@ -5,14 +5,25 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from edgetool.artifact import JsonValue
 
 
 @dataclass(frozen=True, slots=True)
-class BuildStarted:
+class _OfModel:
+    """What every event says.
+
+    Attributes:
+        model: name of the model that is built; targets of several models may have one name.
+    """
+
+    model: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildStarted(_OfModel):
     """A target's build begins.
 
     Attributes:
@@ -25,7 +36,7 @@ class BuildStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class CandidateStarted:
+class CandidateStarted(_OfModel):
     """With `precision = "auto"`: the steps that follow are this candidate's.
 
     Attributes:
@@ -40,7 +51,7 @@ class CandidateStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class StepStarted:
+class StepStarted(_OfModel):
     """A step that is not in the cache begins to run.
 
     Attributes:
@@ -53,7 +64,7 @@ class StepStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class StepProgress:
+class StepProgress(_OfModel):
     """A running step has done a part of its work.
 
     Attributes:
@@ -72,7 +83,7 @@ class StepProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class StepNote:
+class StepNote(_OfModel):
     """A running step says something that the user should know.
 
     Attributes:
@@ -87,7 +98,7 @@ class StepNote:
 
 
 @dataclass(frozen=True, slots=True)
-class StepFinished:
+class StepFinished(_OfModel):
     """A step is done.
 
     Attributes:
@@ -106,7 +117,7 @@ class StepFinished:
 
 
 @dataclass(frozen=True, slots=True)
-class Warned:
+class Warned(_OfModel):
     """Something that does not stop the build and that nobody should overlook.
 
     Attributes:
@@ -119,7 +130,7 @@ class Warned:
 
 
 @dataclass(frozen=True, slots=True)
-class BuildFailed:
+class BuildFailed(_OfModel):
     """A target's build ended with an error.
 
     Attributes:
@@ -140,7 +151,7 @@ class BuildFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class BuildFinished:
+class BuildFinished(_OfModel):
     """A target's bundle is in place.
 
     Attributes:
@@ -174,6 +185,11 @@ Event: TypeAlias = (
     | BuildFinished
 )
 Listener: TypeAlias = Callable[[Event], None]
+
+
+def of_model(name: str, listen: Listener) -> Listener:
+    """A listener that says of every event which model it is about."""
+    return lambda event: listen(replace(event, model=name))
 
 
 def to_json(event: Event) -> dict[str, object]:

@@ -31,9 +31,10 @@ def build(plan: BuildPlan, services: Services, options: BuildOptions) -> BuildFi
     """
     started = time.monotonic()
     signer = plan.packages.signer() if plan.packages else None  # a key that is missing must not be found out at the end
-    services.listener(BuildStarted(plan.target.name, plan.step_names))
+    tell = services.listener_of(plan)
+    tell(BuildStarted(plan.target.name, plan.step_names))
     for mistake in plan.config.warnings:
-        services.listener(Warned(plan.target.name, str(mistake)))
+        tell(Warned(plan.target.name, str(mistake)))
     threads = threads_for(plan.target)
     lock_path = plan.config.root / LOCK_NAME
     lock = read_lock(lock_path, plan.target.name) if options.locked else None
@@ -51,7 +52,7 @@ def build(plan: BuildPlan, services: Services, options: BuildOptions) -> BuildFi
         failed = attempt.assessment.failures or attempt.assessment.missed
         packages = pack(plan.packages, delivery, signer, stepper) if plan.packages and not failed else ()
     finished = finish(attempt, choice, delivery, packages, options, seconds=time.monotonic() - started)
-    services.listener(finished)
+    tell(finished)
     return finished
 
 

@@ -174,7 +174,7 @@ def _searched(
     ) as bench:
         if bench.journal:
             text = f"{len(bench.journal)} recipes of this search were tried before: their results are used again"
-            services.listener(Warned(plan.target.name, text))
+            services.listener_of(plan)(Warned(plan.target.name, text))
         picker, answers = Picker(Limits(budget, bench.split), options.objective, bench.duels), Answers()
         bench.heard = lambda: answers.note(clock.spent, picker.pick(bench.points).chosen)
         try:

@@ -13,8 +13,13 @@ from edgetool.engine.events import Event, Listener
 
 
 @contextmanager
-def listener(output: Output) -> Iterator[Listener]:
-    """The renderer that fits: JSON on request, a live display on a terminal, plain lines in CI and pipes."""
+def listener(output: Output, *, name_models: bool = False) -> Iterator[Listener]:
+    """The renderer that fits: JSON on request, a live display on a terminal, plain lines in CI and pipes.
+
+    Args:
+        output: how the command speaks.
+        name_models: there are several, whose targets may have the same names: lines begin with `MODEL/TARGET`.
+    """
     if output.json:
         from edgetool.engine.events import to_json
 
@@ -24,12 +29,12 @@ def listener(output: Output) -> Iterator[Listener]:
     elif sys.stderr.isatty() and not os.environ.get("CI"):
         from edgetool.cli.render.rich import live
 
-        with live() as listen:
+        with live(name_models=name_models) as listen:
             yield _one_at_a_time(listen)
     else:
         from edgetool.cli.render.plain import lines
 
-        yield _one_at_a_time(lines(sys.stderr))
+        yield _one_at_a_time(lines(sys.stderr, name_models=name_models))
 
 
 def _one_at_a_time(listen: Listener) -> Listener:

@@ -21,38 +21,48 @@ from edgetool.engine.events import (
 _EVERY = 5.0
 
 
-def lines(sink: TextIO) -> Listener:
+def lines(sink: TextIO, *, name_models: bool) -> Listener:
     """A listener that writes lines to `sink`."""
-    spoke: dict[tuple[str, str], float] = {}
+    spoke: dict[tuple[str, str, str], float] = {}
 
     def listen(event: Event) -> None:
         if isinstance(event, StepStarted):
-            spoke[event.target, event.step] = time.monotonic()
+            spoke[event.model, event.target, event.step] = time.monotonic()
         if isinstance(event, StepProgress):
-            key = event.target, event.step
+            key = event.model, event.target, event.step
             if time.monotonic() - spoke.get(key, 0.0) < _EVERY:
                 return
             spoke[key] = time.monotonic()
-        if text := line(event):
+        if text := line(event, name_models=name_models):
             print(text, file=sink, flush=True)
 
     return listen
 
 
-def line(event: Event) -> str | None:
+def label(event: Event, *, name_models: bool) -> str:
+    """Whose event it is."""
+    return f"{event.model}/{event.target}" if name_models and event.model else event.target
+
+
+def line(event: Event, *, name_models: bool) -> str | None:
     """The event as a line, or None where a line would say nothing new."""
+    said = _said(event)
+    return None if said is None else f"{label(event, name_models=name_models)}: {said}"
+
+
+def _said(event: Event) -> str | None:
     match event:
-        case BuildStarted(target, steps):
-            return f"{target}: {' > '.join(steps)}"
-        case CandidateStarted(target, candidate, steps):
-            return f"{target}: candidate {candidate}: {' > '.join(steps)}"
-        case StepProgress(target, step, done, total, what):
-            return f"{target}: {step}: {done}{f' of {total}' if total else ''} {what}"
-        case StepNote(target, step, text):
-            return f"{target}: {step}: {text}"
-        case StepFinished(target, step, seconds, cached, summary):
+        case BuildStarted(steps=steps):
+            return " > ".join(steps)
+        case CandidateStarted(candidate=candidate, steps=steps):
+            return f"candidate {candidate}: {' > '.join(steps)}"
+        case StepProgress(step=step, done=done, total=total, what=what):
+            return f"{step}: {done}{f' of {total}' if total else ''} {what}"
+        case StepNote(step=step, text=text):
+            return f"{step}: {text}"
+        case StepFinished(step=step, seconds=seconds, cached=cached, summary=summary):
             took = "cached" if cached else format_seconds(seconds)
-            return f"{target}: {step}: {took}" + (f", {summary}" if summary else "")
-        case Warned(target, text):
-            return f"{target}: warning: {text}"
+            return f"{step}: {took}" + (f", {summary}" if summary else "")
+        case Warned(text=text):
+            return f"warning: {text}"
     return None

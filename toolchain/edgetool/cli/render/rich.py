@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from edgetool.cli.render.plain import line
+from edgetool.cli.render.plain import label, line
 from edgetool.engine.events import (
     BuildFailed,
     BuildFinished,
@@ -26,7 +26,7 @@ from edgetool.engine.events import (
 
 
 @contextmanager
-def live() -> Iterator[Listener]:
+def live(*, name_models: bool) -> Iterator[Listener]:
     """A listener that draws on stderr while the block runs."""
     console = Console(stderr=True, highlight=False)
     progress = Progress(
@@ -43,20 +43,21 @@ def live() -> Iterator[Listener]:
     bars: dict[str, TaskID] = {}
 
     def listen(event: Event) -> None:
+        name = label(event, name_models=name_models)
         match event:
-            case BuildStarted(target, _):
-                bars[target] = progress.add_task("planning", target=target, count="", total=None)
-            case StepStarted(target, step) if target in bars:
-                progress.reset(bars[target], description=step, target=target, count="", total=None)
-            case StepProgress(target, _, done, total, what) if target in bars:
+            case BuildStarted():
+                bars[name] = progress.add_task("planning", target=name, count="", total=None)
+            case StepStarted(step=step) if name in bars:
+                progress.reset(bars[name], description=step, target=name, count="", total=None)
+            case StepProgress(done=done, total=total, what=what) if name in bars:
                 count = f"{done}/{total} {what}" if total else f"{done} {what}"
-                progress.update(bars[target], completed=done, total=total or None, count=count)
+                progress.update(bars[name], completed=done, total=total or None, count=count)
             case CandidateStarted() | StepFinished() | StepNote():
-                progress.console.print(Text(line(event) or "", style="dim"))
+                progress.console.print(Text(line(event, name_models=name_models) or "", style="dim"))
             case Warned():
-                progress.console.print(Text(line(event) or "", style="yellow"))
-            case BuildFailed(target=target) | BuildFinished(target=target) if target in bars:
-                progress.remove_task(bars.pop(target))
+                progress.console.print(Text(line(event, name_models=name_models) or "", style="yellow"))
+            case BuildFailed() | BuildFinished() if name in bars:
+                progress.remove_task(bars.pop(name))
 
     with progress:
         yield listen
