@@ -52,15 +52,33 @@ def test_show_unknown(edgetool, targets_file: Path) -> None:
     assert done.err == ("error[unknown-target]: targets.toml: there is no target 'bord'\n  hint: did you mean board?\n")
 
 
-def test_validate(edgetool, targets_file: Path) -> None:
+@pytest.fixture
+def right_file(targets_file: Path) -> Path:
+    """The same with a backend that is there."""
+    targets_file.write_text(targets_file.read_text().replace('"nowhere"', '"tensorrt"'))
+    return targets_file
+
+
+def test_validate(edgetool, right_file: Path) -> None:
     done = edgetool("targets", "validate")
     assert (done.exit_code, done.out) == (0, "targets.toml: 2 targets, 1 recipe, no mistakes\n")
 
 
-def test_validate_checks_the_options_of_plugins(edgetool, targets_file: Path) -> None:
-    text = targets_file.read_text()
+def test_validate_refuses_backends_that_nobody_provides(edgetool, right_file: Path) -> None:
+    text = right_file.read_text().replace('"tensorrt"', '"tensort"')
+    right_file.write_text(text.replace('"onnxruntime"', '"onnxruntime"\nfallback = ["openvinno"]'))
+    done = edgetool("targets", "validate", "--json")
+    assert [(row["code"], row["line"], row["key"], row["hint"]) for row in done.events[:-1]] == [
+        ("unknown-backend", 7, "targets.board.backend", "did you mean tensorrt?"),
+        ("unknown-backend", 13, "targets.ci.fallback.0", "did you mean openvino?"),
+    ]
+    assert done.exit_code == 2
+
+
+def test_validate_checks_the_options_of_plugins(edgetool, right_file: Path) -> None:
+    text = right_file.read_text()
     text = text.replace("spinning = false", "spining = false").replace('"quantize-static"', '"quantize-statik"')
-    targets_file.write_text(text + 'format = "ortt"\n')
+    right_file.write_text(text + 'format = "ortt"\n')
     done = edgetool("targets", "validate", "--json")
     assert done.exit_code == 2
     assert [(row["code"], row["line"], row["key"]) for row in done.events[:-1]] == [
@@ -77,8 +95,8 @@ def test_validate_checks_the_options_of_plugins(edgetool, targets_file: Path) ->
     assert done.events[-1]["exit_code"] == 2
 
 
-def test_validate_shows_warnings_and_passes(edgetool, targets_file: Path) -> None:
-    targets_file.write_text(targets_file.read_text() + '[targets.ci.openvino]\ndevice = "CPU"\n')
+def test_validate_shows_warnings_and_passes(edgetool, right_file: Path) -> None:
+    right_file.write_text(right_file.read_text() + '[targets.ci.openvino]\ndevice = "CPU"\n')
     done = edgetool("targets", "validate")
     assert done.exit_code == 0
     assert done.out.startswith("warning: targets.toml:16 [targets.ci] openvino: no effect")

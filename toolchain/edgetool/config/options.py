@@ -14,7 +14,7 @@ from edgetool.config.result import Config, ResolvedTarget
 from edgetool.config.schema import PackageTable
 from edgetool.config.translate import mistakes_from
 from edgetool.config.tree import Tree
-from edgetool.errors import UnavailableError
+from edgetool.errors import ConfigError, UnavailableError
 from edgetool.exporters.base import Exporter
 from edgetool.importers.base import Importer
 from edgetool.nearest import one_of
@@ -27,13 +27,14 @@ Kind: TypeAlias = Literal["importers", "passes", "backends", "exporters"]
 
 
 def check_options(config: Config, plugins: Plugins) -> Iterator[Mistake]:
-    """Mistakes in the options of passes, backends and importers that are installed here, in the whole file.
+    """Mistakes in the options of the passes, backends and importers that the whole file names, and unknown names.
 
-    A plugin that is absent or broken is left out: `edgetool plugins` says so, and the plan of its target fails.
+    A plugin that is broken is left out: `edgetool plugins` says so, and the plan of its target fails.
     """
     for recipe in config.recipes:
         yield from _check_recipe(config, recipe, plugins)
     for target in config.targets.values():
+        yield from _unknown_backends(target, plugins)
         yield from _check_backends(target, plugins)
         yield from _check_package(target, plugins)
     yield from _check_importers(config, plugins)
@@ -65,6 +66,22 @@ def _check_importers(config: Config, plugins: Plugins) -> Iterator[Mistake]:
     for name, table in (config.model.extra if config.model else {}).items():
         if kind := options_of("importers", name, plugins):
             yield from _check(kind, table, config.written, ("model", name), ("model", name))
+
+
+def _unknown_backends(target: ResolvedTarget, plugins: Plugins) -> Iterator[Mistake]:
+    """Backends that no plugin offers. A plan says so of its own target, with the exit code of what is missing."""
+    named: list[tuple[KeyPath, str]] = [(("backend",), target.backend)]
+    named += [(("fallback", index), name) for index, name in enumerate(target.fallback)]
+    for key, name in named:
+        path = ("targets", target.name, *key)
+        try:
+            plugins.backend(name, where=name)
+        except ConfigError:
+            hint = one_of(name, plugins.backends, what="backends")
+            text = f"no installed plugin provides the backend {name!r}"
+            yield Mistake("unknown-backend", target.origin(*key), path, text, hint)
+        except UnavailableError:
+            continue  # two plugins claim it, or its own is broken: the name is right
 
 
 def _check_builder(target: ResolvedTarget, plugins: Plugins) -> Iterator[Mistake]:
