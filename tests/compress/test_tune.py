@@ -100,6 +100,10 @@ def test_the_smallest_recipe_that_holds_is_found_shown_and_written(project: Path
     assert [line for line in before.splitlines() if line not in after.splitlines()] == []
     (project / "targets.toml").write_text(before)
 
+    unplotted = run_cli(*common, "--plot", "targets.toml/tune.html", cwd=project)
+    assert (unplotted.returncode, "error[host-failed]" in unplotted.stderr) == (10, True)
+    assert "[recipes.tuned-cpu]" in unplotted.stdout, "the search was not for nothing"
+
 
 LAYERS = 8
 WIDTH = 96

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -98,6 +100,35 @@ def test_a_file_without_recipes(tmp_path: Path) -> None:
     assert after.startswith('schema = 1\n[targets.cpu]\nrecipe = "tuned"\nbackend = "onnxruntime"\n')
     config = load(tmp_path / "targets.toml")
     assert [row.use for row in config.target("cpu").passes] == ["simplify", "quantize-static"]
+
+
+def test_searches_that_end_together_all_write(tmp_path: Path) -> None:
+    path = tmp_path / "targets.toml"
+    names = [f"board{index}" for index in range(8)]
+    path.write_text("schema = 1\n" + "".join(f'[targets.{name}]\nbackend = "onnxruntime"\n' for name in names))
+    together = Barrier(len(names))
+
+    def write(name: str) -> None:
+        together.wait()
+        write_recipe(path, name, f"tuned-{name}", PASSES, remark="tune: a remark")
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(write, names))
+    written = tomllib.loads(path.read_text())
+    assert set(written["recipes"]) == {f"tuned-{name}" for name in names}
+    assert [written["targets"][name]["recipe"] for name in names] == [f"tuned-{name}" for name in names]
+
+
+def test_a_link_stays_a_link_and_permissions_stay(tmp_path: Path) -> None:
+    """As in a repository whose projects share one file, and a group that may write it."""
+    shared = tmp_path / "shared.toml"
+    shared.write_text(FILE)
+    shared.chmod(0o660)
+    (tmp_path / "targets.toml").symlink_to("shared.toml")
+    write_recipe(tmp_path / "targets.toml", "cpu", "tuned", PASSES, remark="tune: a remark")
+    assert (tmp_path / "targets.toml").is_symlink()
+    assert tomllib.loads(shared.read_text())["targets"]["cpu"]["recipe"] == "tuned"
+    assert shared.stat().st_mode & 0o777 == 0o660
 
 
 def test_many_layers_have_a_line_each(tmp_path: Path) -> None:

@@ -96,13 +96,16 @@ def tune(
     with services(output, project.plugins) as shared:
         tuned = search(planned, shared, options)
     recipe_name = name or f"tuned-{chosen}"
-    written = write and tuned.exit_code in (0, 9) and _written(tuned, project, recipe_name)
-    if plot is not None:
-        from edgetool.search.page import write_page
+    written = False
+    try:
+        written = write and tuned.exit_code in (0, 9) and _written(tuned, project, recipe_name)
+        if plot is not None:
+            from edgetool.search.page import write_page
 
-        write_page(plot, tuned, title=f"{planned.name} for {chosen}")
-    data = {**tuned.to_json(), "recipe": recipe_name, "written": bool(written)}
-    output.result(data, "\n".join(_text(tuned, recipe_name, written=bool(written))))
+            write_page(plot, tuned, title=f"{planned.name} for {chosen}")
+    finally:  # what a long search has found is said, also where a full disk keeps it from being written
+        data = {**tuned.to_json(), "recipe": recipe_name, "written": written}
+        output.result(data, "\n".join(_text(tuned, recipe_name, written=written)))
     if tuned.exit_code:
         sys.exit(tuned.exit_code)
 

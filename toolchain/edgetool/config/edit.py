@@ -6,12 +6,13 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any
 
 from edgetool.config.positions import KeyPath, key_lines
 from edgetool.config.tree import dotted
 from edgetool.config.write import toml_value
-from edgetool.disk import host_errors, replace_file
+from edgetool.disk import host_errors, only_writer, replace_file
 from edgetool.errors import ConfigError
 
 _WIDTH = 110
@@ -33,18 +34,24 @@ def write_recipe(path: Path, target: str, name: str, passes: Sequence[Mapping[st
         ConfigError: the file is written in a way that cannot be changed safely; the hint has what to write by hand.
         HostError: the file cannot be written.
     """
-    with host_errors(path):
-        text = path.read_bytes().decode("utf-8-sig")
     block = recipe_text(name, passes, remark=remark)
-    before = tomllib.loads(text)
-    try:
-        changed = _with_target(_with_recipe(text, name, block), target, name)
-        sound = tomllib.loads(changed) == _expected(before, target, name, passes)
-    except (tomllib.TOMLDecodeError, _Unwritable) as error:
-        raise _refusal(path, target, name, block) from error
-    if not sound:
-        raise _refusal(path, target, name, block)
-    replace_file(path, changed.encode())
+    with host_errors(path):
+        place = path.resolve()  # a link stays one
+    with only_writer(place):  # searches for several targets of one file may end at the same time
+        with host_errors(path):
+            text = place.read_bytes().decode("utf-8-sig")
+            mode = S_IMODE(place.stat().st_mode)
+        before = tomllib.loads(text)
+        try:
+            changed = _with_target(_with_recipe(text, name, block), target, name)
+            sound = tomllib.loads(changed) == _expected(before, target, name, passes)
+        except (tomllib.TOMLDecodeError, _Unwritable) as error:
+            raise _refusal(path, target, name, block) from error
+        if not sound:
+            raise _refusal(path, target, name, block)
+        replace_file(place, changed.encode())
+        with host_errors(path):
+            place.chmod(mode)
 
 
 def recipe_text(name: str, passes: Sequence[Mapping[str, Any]], *, remark: str | None = None) -> str:
