@@ -105,6 +105,27 @@ def test_wrong_words_leave_nothing_behind(edgetool, project: Path, arguments, ex
     assert list(project.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "hint"),
+    [
+        ("models/my net.onn", "source-not-found", "did you mean my net.onnx?"),
+        ("elsewhere/net.onnx", "source-not-found", "looked in"),
+        ("models/notes.txt", "unknown-source", "sources are .onnx"),
+    ],
+)
+def test_a_wrong_source_is_named_before_the_file_that_is_there(
+    edgetool, model: Path, project: Path, name: str, code: str, hint: str
+) -> None:
+    (model.parent / "notes.txt").write_text("no network")
+    (project / "targets.toml").write_text("# mine\n")
+    for force in ([], ["--force"]):
+        done = edgetool("init", name, *force)
+        assert done.exit_code == 2
+        assert f"error[{code}]" in done.err
+        assert f"hint: {hint}" in done.err
+        assert (project / "targets.toml").read_text() == "# mine\n"
+
+
 def test_a_model_that_is_none(edgetool, project: Path) -> None:
     (project / "garbage.onnx").write_bytes(b"\x00garbage" * 100)
     done = edgetool("init", "garbage.onnx")

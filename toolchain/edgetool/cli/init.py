@@ -19,6 +19,7 @@ from edgetool.nearest import one_of
 
 if TYPE_CHECKING:
     from edgetool.config.draft import Draft, DraftTarget
+    from edgetool.importers.base import Source
     from edgetool.plugin.manager import Plugins
     from edgetool.signature import Signature
 
@@ -62,6 +63,9 @@ def init(
     from edgetool.plugin.manager import load_plugins
 
     path = file or DEFAULT_FILE
+    plugins = load_plugins()
+    if model:
+        _source(model, plugins)  # that the name is wrong is of more use than that there is a file to be replaced
     if path.exists() and not force:
         raise ConfigError("targets-file-exists", "is there already", where=str(path), hint="replace it with --force")
     if not yes and not json and sys.stdin.isatty() and sys.stderr.isatty():
@@ -70,8 +74,7 @@ def init(
         calibration = calibration or _ask("Calibration samples (folder, .npz or module:function)")
         evaluation = evaluation or _ask("Labelled samples to judge by")
         metric = metric or (_ask("Metric", default="top1") if evaluation else None)
-    plugins = load_plugins()
-    source, signature = _read(model, path) if model else (None, None)
+    source, signature = _read(model, path, plugins) if model else (None, None)
     targets = _targets(target or [_DEFAULT_BOARD], plugins)
     draft = Draft(source, signature, targets, calibration, evaluation, metric)
     _write(path, render(draft), plugins)
@@ -99,11 +102,19 @@ def _ask(question: str, *, default: str = "") -> str | None:
     return sys.stdin.readline().strip() or default or None
 
 
-def _read(model: str, path: Path) -> tuple[str, Signature | None]:
-    """The source as the file is to name it, and what can be read of it without a framework."""
+def _source(model: str, plugins: Plugins) -> Source:
+    """Raises ConfigError: there is no such file, or nothing reads its kind."""
+    from edgetool.engine.plan import importer_of
     from edgetool.engine.source import empty_config, resolve_source
 
     source = resolve_source(empty_config(), model, trusted=False)
+    importer_of(source, plugins)
+    return source
+
+
+def _read(model: str, path: Path, plugins: Plugins) -> tuple[str, Signature | None]:
+    """The source as the file is to name it, and what can be read of it without a framework."""
+    source = _source(model, plugins)
     if source.path is None:
         return str(source.factory), None
     relative = Path(os.path.relpath(source.path, path.absolute().parent)).as_posix()

@@ -24,7 +24,7 @@ from edgetool.importers.base import Importer, ImportRequest, Source
 from edgetool.passes.base import Pass, PassOptions
 from edgetool.plugin.loading import load_class
 from edgetool.plugin.manager import Plugins, install_hint
-from edgetool.plugin.records import BackendInfo, Info
+from edgetool.plugin.records import BackendInfo, ImporterInfo, Info
 from edgetool.signature import DimRange, TensorSpec
 
 CORE_TOOLS = ("numpy", "onnx", "onnx-ir", "onnxscript")
@@ -101,13 +101,8 @@ def _request(model: ModelTable) -> ImportRequest:
 def _plan_importer(source: Source, model: ModelTable, plugins: Plugins, python: str | None, where: str) -> Planned:
     if model.importer:
         info = plugins.importer(model.importer, where=where)
-    elif source.factory:
-        info = _one_importer([row for row in plugins.importers.values() if row.factories], source)
     else:
-        assert source.path is not None
-        name = source.path.name.lower()
-        readers = [row for row in plugins.importers.values() if name.endswith(row.suffixes)]
-        info = _one_importer(readers, source)
+        info = importer_of(source, plugins)
     kind = load_class(info, Importer)
     seen = _surveyed(info, (*CORE_TOOLS, *kind.tools()), python, where=source.text)
     validated = _validated(kind.Options, model.extra.get(info.name, {}), where=f"{where[:-1]}.{info.name}]")
@@ -122,9 +117,12 @@ def _plan_importer(source: Source, model: ModelTable, plugins: Plugins, python: 
     )
 
 
-def _one_importer(readers: list[Any], source: Source) -> Any:
-    if readers:
-        return readers[0]
+def importer_of(source: Source, plugins: Plugins) -> ImporterInfo:
+    """The first importer that reads sources of this kind. Raises ConfigError: none does."""
+    name = source.path.name.lower() if source.path else ""
+    for row in plugins.importers.values():
+        if name.endswith(row.suffixes) if source.path else row.factories:
+            return row
     raise ConfigError(
         "unknown-source",
         f"no importer reads {source.text!r}",

@@ -11,6 +11,7 @@ from edgetool.config.result import Config
 from edgetool.config.schema import DataTable
 from edgetool.errors import ConfigError
 from edgetool.importers.base import Source
+from edgetool.nearest import did_you_mean
 
 _FACTORY = re.compile(r"(?P<module>[A-Za-z_][\w./-]*?)(?:\.py)?:(?P<function>[A-Za-z_]\w*)")
 
@@ -78,6 +79,17 @@ def _existing(base: Path, name: str, *, key: str, config: Config | None) -> Path
             "source-not-found",
             f"there is no file {name!r}",
             where=where,
-            hint=f"looked in {base}; paths are never looked up on a hub",
+            hint=f"{_similar(path)}looked in {base}; paths are never looked up on a hub",
         )
     return path.absolute()
+
+
+def _similar(path: Path) -> str:
+    """The name of a file beside it that may be meant."""
+    folder = path.parent
+    try:
+        files = [entry.name for entry in folder.iterdir() if entry.is_file()]
+    except OSError:  # no such folder, or a closed one: nothing to propose
+        return ""
+    meant = did_you_mean(path.name, files)
+    return f"{meant} " if meant else ""
