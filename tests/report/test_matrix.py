@@ -65,7 +65,12 @@ def test_models_times_targets_with_a_baseline(project: Path, other: Path, run_cl
     # What is accepted does not fail any more, in whatever format it is told.
     done = run_cli("validate", *files, "--target", "large", "--baseline", base, "--update-baseline")
     assert done.returncode == 0, done.stderr
-    assert set(json.loads(base.read_text())["cells"]) == {"one/large", "two/large"}
+    cells_of = json.loads(base.read_text())["cells"]
+    assert set(cells_of) == {"one/large", "two/large"}
+    assert cells_of["two/large"]["checks"]["budget/size"] == "failed", "the file says what is, not how it was taken"
+    assert "failed" not in done.stdout, "the exit code is 0"
+    assert "two/large: accepted: budget size" in done.stdout
+    assert "2 builds: 1 passed, 1 accepted" in done.stdout
     done = run_cli("validate", *files, "--target", "large", "--baseline", base, "-O", "junit", "-o", tmp_path / "j.xml")
     assert done.returncode == 0, done.stderr
     assert junitparser.JUnitXml.fromfile(str(tmp_path / "j.xml")).failures == 0

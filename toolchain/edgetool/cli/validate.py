@@ -93,7 +93,7 @@ def validate(
     from edgetool.cli.options import seconds_option
     from edgetool.cli.report import check_formats, check_places, format_of, write_reports
     from edgetool.engine.outcome import BuildOptions
-    from edgetool.report.baseline import read_baseline, write_baseline
+    from edgetool.report.baseline import accepted, read_baseline, write_baseline
 
     output = Output(json, quiet)
     names = output_formats or ([format_of(output_path)] if output_path is not None else [])
@@ -129,14 +129,16 @@ def validate(
         tuple(file or [None]), tuple(target or ()), tuple(overrides or ()), jobs, keep, options, emulation,
         reference, not no_blame,
     )  # fmt: skip
-    accepted = read_baseline(baseline) if baseline is not None and not update_baseline else None
-    answer = run_matrix(question, output, baseline=accepted, where=str(baseline))
+    known = read_baseline(baseline) if baseline is not None and not update_baseline else None
+    answer = run_matrix(question, output, baseline=known, where=str(baseline))
+    summary = answer.summary
     if update_baseline and baseline is not None:
-        write_baseline(baseline, answer.summary)
+        write_baseline(baseline, summary)
+        summary = accepted(summary)
         output.talk(f"wrote {baseline}: accepted as it is: {counted(len(answer.summary.reports), 'build')}")
-    write_reports(answer.summary, names, output_path, output)
+    write_reports(summary, names, output_path, output)
     if not names or output_path is not None:  # a report on stdout stays alone there
-        output.result(answer.summary.to_json(), _text(answer.summary))
+        output.result(summary.to_json(), _text(summary, known="accepted" if update_baseline else "known"))
     if answer.exit_code and not update_baseline:
         sys.exit(answer.exit_code)
 
@@ -229,13 +231,13 @@ def _tested(bundle: Path, on: str | None, output: Output, *, silent: bool) -> tu
     return replace(report, checks=(*report.checks, check)), failure
 
 
-def _text(summary: Summary) -> str:
-    """One row a cell, then what the baseline says, then how many of which."""
+def _text(summary: Summary, *, known: str) -> str:
+    """One row a cell, then what the baseline says, then how many of which; `known` is the word for what it knows."""
     from edgetool.config.units import format_bytes, format_seconds
 
     rows = [
         (
-            report.outcome,
+            known if report.outcome == "known" else report.outcome,
             f"{report.model} {report.version}",
             report.target,
             report.precision,

@@ -159,6 +159,25 @@ def against(summary: Summary, baseline: Baseline, *, where: str) -> Summary:
     return Summary(tuple(report for report, _ in judged), (*lines, *gone))
 
 
+def accepted(summary: Summary) -> Summary:
+    """The same reports once a baseline was written of them: what deviates is known from now on, and does not fail."""
+    lines = [
+        f"{_name(report)}: accepted: {check.title}: {check.message}"
+        for report in summary.reports
+        for check in report.checks
+        if check.outcome in ("failed", "unverified")
+    ]
+    return Summary(tuple(_accepted(report) for report in summary.reports), tuple(lines))
+
+
+def _accepted(report: Report) -> Report:
+    known = (
+        replace(check, outcome="known") if check.outcome in ("failed", "unverified") else check
+        for check in report.checks
+    )
+    return replace(report, checks=tuple(known))
+
+
 def slower_than_accepted(report: Report) -> bool:
     """Whether a report of `against` says that it got slower: to be measured once more before anybody believes it."""
     return bool(_slower(report))
