@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from edgetool.context import BuildContext, PassContext
 from edgetool.graph import read_model
 from edgetool.runner import Feeds, Runner
 from edgetool.signature import DimRange
+from edgetool.testing.samples import GivenSamples
 
 Array = np.ndarray[Any, Any]
 Infer = Callable[[Feeds], Array]
@@ -48,21 +50,6 @@ ROWS = (
     Row("mobilenet_v2", openvino=2.0, onnxruntime=1.9),
     Row("resnet18", openvino=3.3, onnxruntime=3.0),
 )
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Calibration feeds of one sample each, as the framework would hand them over."""
-
-    network: Network
-    count: int = _SAMPLES
-    digest: str = "0" * 64
-
-    def __iter__(self) -> Any:
-        for number, feeds in enumerate(self.network.feeds(self.network.calibration, batch=1)):
-            if number == self.count:
-                return
-            yield feeds
 
 
 def main() -> None:
@@ -105,9 +92,15 @@ def _applied(kind: Any, model: Model, network: Network, folder: Path, **options:
     from edgetool_onnxruntime.reference import open_onnx
 
     folder.mkdir()
-    context = PassContext(threads=1, open_reference=lambda path: open_onnx(path, 1), calibration=Samples(network))
+    samples = _samples(network)
+    context = PassContext(threads=1, open_reference=lambda path: open_onnx(path, 1), calibration=samples)
     result: Model = kind(kind.Options(**options)).apply(model, folder, context).model
     return result
+
+
+def _samples(network: Network) -> GivenSamples:
+    """Calibration feeds of one sample each."""
+    return GivenSamples(list(islice(network.feeds(network.calibration, batch=1), _SAMPLES)))
 
 
 def _engine(backend: AnyBackend, model: Model, folder: Path) -> Infer:
@@ -128,7 +121,7 @@ def _nncf(row: Row, network: Network) -> Infer:
     with quiet(nncf):
         quantized = nncf.quantize(
             model,
-            nncf.Dataset(Samples(network)),
+            nncf.Dataset(_samples(network)),
             preset=nncf.QuantizationPreset.MIXED,
             model_type=nncf.ModelType.TRANSFORMER if row.nncf_model_type else None,
             subset_size=_SAMPLES,

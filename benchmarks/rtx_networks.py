@@ -24,6 +24,7 @@ from edgetool.errors import EdgetoolError
 from edgetool.graph import files, read_model
 from edgetool.runner import Feeds
 from edgetool.signature import DimRange
+from edgetool.testing.samples import GivenSamples
 
 RECIPES = {
     "float16": ("simplify", "cast-fp16"),
@@ -47,18 +48,6 @@ class Network:
     name: str
     model: Model
     samples: Callable[[], Iterable[Feeds]]
-
-
-@dataclass(frozen=True)
-class Samples:
-    """The first few samples of a network, as the framework would hand them over."""
-
-    network: Network
-    count: int = _SAMPLES
-    digest: str = "0" * 64
-
-    def __iter__(self) -> Iterator[Feeds]:
-        return islice(iter(self.network.samples()), self.count)
 
 
 @dataclass(frozen=True)
@@ -117,7 +106,8 @@ def typed(network: Network, recipe: str, folder: Path) -> Model:
     from edgetool_passes.simplify import Simplify
 
     kinds: Mapping[str, Any] = {"simplify": Simplify, "cast-fp16": CastFp16, "quantize-static": QuantizeStatic}
-    context = PassContext(threads=1, open_reference=lambda path: open_onnx(path, 1), calibration=Samples(network))
+    samples = GivenSamples(list(islice(network.samples(), _SAMPLES)))
+    context = PassContext(threads=1, open_reference=lambda path: open_onnx(path, 1), calibration=samples)
     model = network.model
     for number, name in enumerate(RECIPES[recipe]):
         (folder / f"{number}-{name}").mkdir()

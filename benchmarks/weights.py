@@ -33,6 +33,7 @@ from edgetool.context import BuildContext, PassContext
 from edgetool.graph import read_model
 from edgetool.runner import Feeds, Runner
 from edgetool.signature import DimRange
+from edgetool.testing.samples import GivenSamples
 
 MEMORY_LIMIT = 2_000_000_000
 """Bytes that the pass may hold at once, however large the model is."""
@@ -192,21 +193,6 @@ def _print_streamed(done: Streamed) -> None:
 
 
 @dataclass(frozen=True)
-class Samples:
-    """An example's calibration data, as the framework would hand it over."""
-
-    data: Any
-    digest: str = "0" * 64
-
-    @property
-    def count(self) -> int:
-        return sum(1 for _ in self.data.calibration())
-
-    def __iter__(self) -> Iterator[Feeds]:
-        return iter(self.data.calibration())
-
-
-@dataclass(frozen=True)
 class Contestant:
     """An engine that is open.
 
@@ -269,7 +255,8 @@ def _quantized(source: Model, workdir: Path, recipe: Recipe, data: Any) -> Model
     from edgetool_passes.quantize_weights import QuantizeWeights
 
     workdir.mkdir()
-    context = PassContext(threads=1, open_reference=lambda path: open_onnx(path, 1), calibration=Samples(data))
+    samples = GivenSamples(list(data.calibration()))
+    context = PassContext(threads=1, open_reference=lambda path: open_onnx(path, 1), calibration=samples)
     return QuantizeWeights(QuantizeWeights.Options(**recipe.options)).apply(source, workdir, context).model
 
 

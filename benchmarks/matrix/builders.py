@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.matrix.cell import Cell
-from benchmarks.matrix.subject import Samples, make, run
+from benchmarks.matrix.subject import make, run
 from edgetool.artifact import Model
 from edgetool.backends import HERE, Site
 from edgetool.backends.base import AnyBackend, Backend
 from edgetool.context import BuildContext
 from edgetool.errors import EdgetoolError, ModelError
 from edgetool.runner import Feeds
+from edgetool.testing.samples import GivenSamples
 
 RTX = "rtx"
 RUNTIMES = ("onnxruntime", "openvino")
@@ -39,7 +40,7 @@ class Question:
     """
 
     model: Model
-    samples: Samples
+    samples: GivenSamples
     feeds: Sequence[Feeds]
     expected: Sequence[Feeds] | None
 

@@ -7,7 +7,7 @@ import itertools
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from edgetool.artifact import Model
 from edgetool.context import PassContext
 from edgetool.passes.base import AnyPass, Pass, PassResult
 from edgetool.runner import Feeds
+from edgetool.testing.samples import GivenSamples
 
 NETWORKS = (
     "digits",
@@ -37,21 +38,6 @@ _NEEDED: Mapping[str, Mapping[str, Any]] = {"convert-opset": {"opset": 21}}
 
 
 @dataclass(frozen=True)
-class Samples:
-    """The first few, as the framework would hand them over."""
-
-    feeds: Sequence[Feeds]
-    digest: str = "0" * 64
-
-    @property
-    def count(self) -> int:
-        return len(self.feeds)
-
-    def __iter__(self) -> Iterator[Feeds]:
-        return iter(self.feeds)
-
-
-@dataclass(frozen=True)
 class Subject:
     """A float network.
 
@@ -63,7 +49,7 @@ class Subject:
 
     name: str
     model: Model
-    samples: Samples
+    samples: GivenSamples
 
 
 def prepare(name: str, folder: Path) -> Subject:
@@ -73,7 +59,7 @@ def prepare(name: str, folder: Path) -> Subject:
 
     importlib.import_module(f"examples.{name}.prepare").main()
     data = importlib.import_module(f"examples.{name}.data")
-    samples = Samples(list(itertools.islice(data.calibration(), _SAMPLES)))
+    samples = GivenSamples(list(itertools.islice(data.calibration(), _SAMPLES)))
     target = folder / "float.onnx"
     command = [sys.executable, "-m", "edgetool", "convert", "--quiet", "--output", str(target)]
     subprocess.run(command, cwd=_EXAMPLES / name, check=True)
@@ -103,7 +89,7 @@ def make(name: str, options: Mapping[str, Any]) -> AnyPass:
     return subject
 
 
-def run(subject: AnyPass, model: Model, samples: Samples, folder: Path) -> PassResult:
+def run(subject: AnyPass, model: Model, samples: GivenSamples, folder: Path) -> PassResult:
     """Apply a pass; `folder` is made."""
     from edgetool_onnxruntime.reference import open_onnx
 

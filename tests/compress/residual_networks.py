@@ -16,6 +16,7 @@ from edgetool.context import PassContext
 from edgetool.graph import read_model
 from edgetool.passes.base import AnyPass, PassResult
 from edgetool.signature import DimRange
+from edgetool.testing.samples import GivenSamples
 from edgetool_onnxruntime.reference import open_onnx
 
 Array = np.ndarray[Any, Any]
@@ -23,21 +24,6 @@ Feed = Mapping[str, Array]
 WIDTH, WORDS = 16, 40
 SMALL = {"min_size": 1, "multiple_of": 1, "min_saving": 0.0}
 """Options of `low-rank` under which layers as small as these are factored."""
-
-
-@dataclass(frozen=True)
-class Samples:
-    """A list of feeds as the framework would hand them over."""
-
-    feeds: Sequence[Feed]
-    digest: str = "0" * 64
-
-    @property
-    def count(self) -> int:
-        return len(self.feeds)
-
-    def __iter__(self) -> Any:
-        return iter(self.feeds)
 
 
 @dataclass
@@ -60,7 +46,7 @@ def apply(kind: type[AnyPass], model: Model, samples: Sequence[Feed] | None = No
     context = PassContext(
         threads=1,
         open_reference=lambda path: open_onnx(path, 1),
-        calibration=None if samples is None else Samples(samples),
+        calibration=None if samples is None else GivenSamples(samples),
         note=applied.notes.append,
     )
     applied.result = kind(kind.Options(**options)).apply(model, workdir, context)

@@ -14,13 +14,14 @@ from edgetool.artifact import Model
 from edgetool.context import BuildContext, PassContext
 from edgetool.errors import ConfigError
 from edgetool.passes.base import PassResult
+from edgetool.testing.samples import GivenSamples
 from edgetool_onnxruntime.backend import OnnxRuntime
 from edgetool_onnxruntime.reference import open_onnx
 from edgetool_openvino.backend import OpenVino
 from edgetool_passes.cast_fp16 import CastFp16, CastFp16Options
 from edgetool_passes.quantize_static import QuantizeStatic
 from tests.compress.quantize_networks import images, mobile_block, written
-from tests.quantize.conftest import Feed, Samples, apply_pass, cosine, run  # noqa: F401 (a fixture)
+from tests.quantize.conftest import Feed, apply_pass, cosine, run  # noqa: F401 (a fixture)
 
 Array = np.ndarray[Any, Any]
 
@@ -52,7 +53,7 @@ def _cast(model: Model, folder: Path, feeds: list[Feed] | None, **options: Any) 
     context = PassContext(
         threads=1,
         open_reference=lambda path: open_onnx(path, 1),
-        calibration=None if feeds is None else Samples(feeds),
+        calibration=None if feeds is None else GivenSamples(feeds),
     )
     return CastFp16(CastFp16Options(**options)).apply(model, folder, context)
 

@@ -25,6 +25,7 @@ from edgetool.testing import (
     tiny_mlp,
     tiny_text,
 )
+from edgetool.testing.samples import GivenSamples
 from edgetool_onnxruntime.backend import OnnxRuntime
 from edgetool_onnxruntime.reference import open_onnx
 from edgetool_openvino.backend import OpenVino
@@ -34,7 +35,6 @@ from edgetool_passes.palettes.wishes import Coding, Wishes
 from tests.compress.weight_networks import (
     Array,
     Feed,
-    Samples,
     convolutions,
     correlated,
     feeds,
@@ -82,7 +82,7 @@ def cluster(model: Model, folder: Path, samples: Sequence[Feed] | None = None, *
     subject = ClusterWeights(ClusterWeights.Options(**{"min_size": 16, **options}))
     refusals = [problem for problem in subject.check(model) if problem.severity == "refuse"]
     assert not refusals, refusals
-    data = None if samples is None else Samples(samples)
+    data = None if samples is None else GivenSamples(samples)
     context = PassContext(threads=1, open_reference=lambda path: open_onnx(path, 1), calibration=data)
     return subject.apply(model, folder, context)
 

@@ -11,10 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.matrix.builders import Question, answer, outputs
 from benchmarks.matrix.cell import Cell, Results
-from benchmarks.matrix.subject import Samples, make, run
+from benchmarks.matrix.subject import make, run
 from benchmarks.matrix.tables import FLOAT, tables
 from edgetool.graph import read_model
 from edgetool.testing import tiny_mlp
+from edgetool.testing.samples import GivenSamples
 
 NETWORKS, PASSES = ("small", "large"), (FLOAT, "cast-bf16", "fuse", "quantize-dynamic")
 
@@ -26,7 +27,7 @@ def question(folder: Path, use: str) -> Question:
     shape = [size if isinstance(size, int) else 2 for size in spec.shape]
     feeds = [{spec.name: random.normal(size=shape).astype(np.float32)} for _ in range(2)]
     expected = outputs("onnxruntime", model, feeds, folder / "expected")
-    samples = Samples(feeds)
+    samples = GivenSamples(feeds)
     return Question(run(make(use, {}), model, samples, folder / use).model, samples, feeds, expected)
 
 
@@ -53,7 +54,7 @@ def test_rtx_builds_an_engine_after_the_pass_that_it_asks_for(tmp_path: Path) ->
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 4)) for name in "xy"]
     graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], unsigned)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "model.onnx")
-    asked = Question(read_model(tmp_path / "model.onnx"), Samples(()), (), None)
+    asked = Question(read_model(tmp_path / "model.onnx"), GivenSamples(()), (), None)
     cell = answer("rtx", asked, tmp_path / "rtx")
     assert (cell.mark, cell.cured) == ("built", "repair-qdq") and cell.size is not None and cell.size > 1000
 

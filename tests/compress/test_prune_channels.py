@@ -30,6 +30,7 @@ from edgetool.testing import (
     tiny_lstm,
     tiny_mlp,
 )
+from edgetool.testing.samples import GivenSamples
 from edgetool_onnxruntime.backend import OnnxRuntime
 from edgetool_onnxruntime.reference import open_onnx
 from edgetool_openvino.backend import OpenVino
@@ -39,7 +40,6 @@ from tests.compress.prune_networks import (
     Array,
     Feed,
     Net,
-    Samples,
     attention,
     chain,
     feeds_for,
@@ -69,7 +69,7 @@ def prune(model: Model, samples: Sequence[Feed] | None = None, **options: Any) -
     context = PassContext(
         threads=1,
         open_reference=lambda path: open_onnx(path, 1),
-        calibration=None if samples is None else Samples(samples),
+        calibration=None if samples is None else GivenSamples(samples),
         note=applied.notes.append,
     )
     applied.result = PruneChannels(PruneChannels.Options(**options)).apply(model, workdir, context)

@@ -18,11 +18,12 @@ from edgetool.errors import ConfigError
 from edgetool.passes.base import PassResult
 from edgetool.runner import Runner
 from edgetool.testing import PassConformance, tiny_branches, tiny_cnn, tiny_int8_cnn, tiny_lstm, tiny_mlp
+from edgetool.testing.samples import GivenSamples
 from edgetool_onnxruntime.reference import open_onnx
 from edgetool_passes.prune_magnitude import PruneMagnitude
 from edgetool_passes.pruning.masks import shares
 from edgetool_passes.pruning.sparse_regression import prune_rows
-from tests.compress.prune_networks import Array, Feed, Net, Samples, attention, chain, feeds_for, grouped, pictures
+from tests.compress.prune_networks import Array, Feed, Net, attention, chain, feeds_for, grouped, pictures
 
 
 def prune(model: Model, samples: Sequence[Feed] | None = None, **options: Any) -> PassResult:
@@ -31,7 +32,7 @@ def prune(model: Model, samples: Sequence[Feed] | None = None, **options: Any) -
     context = PassContext(
         threads=1,
         open_reference=lambda path: open_onnx(path, 1),
-        calibration=None if samples is None else Samples(samples),
+        calibration=None if samples is None else GivenSamples(samples),
     )
     return PruneMagnitude(PruneMagnitude.Options(**{"min_size": 1, **options})).apply(model, workdir, context)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,26 +16,12 @@ from edgetool.context import PassContext
 from edgetool.graph import read_model
 from edgetool.passes.base import PassResult
 from edgetool.signature import DimRange
+from edgetool.testing.samples import GivenSamples
 from edgetool_onnxruntime.reference import open_onnx
 from edgetool_passes.quantize_weights import QuantizeWeights
 
 Array = np.ndarray[Any, Any]
 Feed = Mapping[str, Array]
-
-
-@dataclass(frozen=True)
-class Samples:
-    """A list of feeds as the framework would hand them over."""
-
-    feeds: Sequence[Feed]
-    digest: str = "0" * 64
-
-    @property
-    def count(self) -> int:
-        return len(self.feeds)
-
-    def __iter__(self) -> Iterator[Feed]:
-        return iter(self.feeds)
 
 
 @dataclass
@@ -79,7 +65,7 @@ def quantize(model: Model, folder: Path, samples: Sequence[Feed] | None = None, 
     context = PassContext(
         threads=1,
         open_reference=lambda path: open_onnx(path, 1),
-        calibration=None if samples is None else Samples(samples),
+        calibration=None if samples is None else GivenSamples(samples),
         note=applied.notes.append,
     )
     subject = QuantizeWeights(QuantizeWeights.Options(**{"min_size": 1, **options}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,27 +18,13 @@ from edgetool.context import ImportContext
 from edgetool.errors import EdgetoolError
 from edgetool.importers.base import ImportRequest, ImportResult, Source
 from edgetool.signature import DimRange, TensorSpec
+from edgetool.testing.samples import GivenSamples
 from edgetool_onnx.importer import OnnxImporter, OnnxOptions
 from edgetool_onnxruntime.reference import open_onnx
 from tests.graph.building import linear, model, with_external_weight, written
 
 Feed = Mapping[str, np.ndarray[Any, Any]]
 BATCH = {"batch": DimRange(1, 2, 5)}
-
-
-@dataclass(frozen=True)
-class Samples:
-    """A list of feeds as the framework would hand them over."""
-
-    feeds: tuple[Feed, ...]
-    digest: str = "0" * 64
-
-    @property
-    def count(self) -> int:
-        return len(self.feeds)
-
-    def __iter__(self) -> Iterator[Feed]:
-        return iter(self.feeds)
 
 
 @dataclass
@@ -49,7 +35,7 @@ class Importing:
     notes: list[str] = field(default_factory=list)
 
     def __call__(
-        self, source: onnx.ModelProto | Path, request: ImportRequest | None = None, samples: Samples | None = None
+        self, source: onnx.ModelProto | Path, request: ImportRequest | None = None, samples: GivenSamples | None = None
     ) -> ImportResult:
         path = source if isinstance(source, Path) else written(source, self.workdir.parent / "source.onnx")
         self.workdir.mkdir()
@@ -232,7 +218,7 @@ def test_integers_that_cannot_be_guessed_leave_it_unproven(importing: Importing)
     assert "made-up integers" in str(importing(proto, request).facts["unproven"])
 
     with_samples = Importing(importing.workdir.parent / "second")
-    samples = Samples(({"ids": np.array([1000, 1003])},))
+    samples = GivenSamples(({"ids": np.array([1000, 1003])},))
     assert with_samples(proto, request, samples).facts["unproven"] is None
 
 

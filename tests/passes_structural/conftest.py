@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,24 +16,10 @@ from edgetool import graph
 from edgetool.artifact import Model
 from edgetool.context import PassContext
 from edgetool.passes.base import AnyPass, PassResult
+from edgetool.testing.samples import GivenSamples
 from edgetool_onnxruntime.reference import open_onnx
 
 Feed = Mapping[str, np.ndarray[Any, Any]]
-
-
-@dataclass(frozen=True)
-class Samples:
-    """A list of feeds as the framework would hand them over."""
-
-    feeds: Sequence[Feed]
-    digest: str = "0" * 64
-
-    @property
-    def count(self) -> int:
-        return len(self.feeds)
-
-    def __iter__(self) -> Iterator[Feed]:
-        return iter(self.feeds)
 
 
 @dataclass
@@ -51,7 +37,7 @@ class Applying:
         context = PassContext(
             threads=1,
             open_reference=functools.partial(open_onnx, threads=1),
-            calibration=Samples(feeds) if feeds else None,
+            calibration=GivenSamples(feeds) if feeds else None,
             note=self.notes.append,
         )
         if isinstance(model, onnx.ModelProto):

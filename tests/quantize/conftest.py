@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,27 +18,13 @@ from edgetool.graph import read_model
 from edgetool.passes.base import AnyPass, PassResult
 from edgetool.runner import Runner
 from edgetool.signature import DimRange
+from edgetool.testing.samples import GivenSamples
 from edgetool_onnxruntime.reference import open_onnx
 
 Array = np.ndarray[Any, Any]
 Feed = Mapping[str, Array]
 OUTLIER = 3
 """The channel of `transformer_block` that is ten times larger than the others."""
-
-
-@dataclass(frozen=True)
-class Samples:
-    """A list of feeds as the framework would hand them over."""
-
-    feeds: Sequence[Feed]
-    digest: str = "0" * 64
-
-    @property
-    def count(self) -> int:
-        return len(self.feeds)
-
-    def __iter__(self) -> Iterator[Feed]:
-        return iter(self.feeds)
 
 
 @dataclass
@@ -78,7 +64,7 @@ def apply_pass(tmp_path: Path) -> ApplyPass:
         context = PassContext(
             threads=1,
             open_reference=applied.opened,
-            calibration=None if samples is None else Samples(samples),
+            calibration=None if samples is None else GivenSamples(samples),
             kept=kept,
             note=applied.notes.append,
         )

@@ -20,11 +20,12 @@ from edgetool.qdq.index import GraphIndex
 from edgetool.qdq.pairs import interpose_pair, store_grid
 from edgetool.qdq.ranges import RANGES_KEY, Range
 from edgetool.testing.models import tiny_cnn, tiny_int8_cnn
+from edgetool.testing.samples import GivenSamples
 from edgetool_onnxruntime.reference import open_onnx
 from edgetool_passes.quantize_static import QuantizeStatic
 from edgetool_tensorrt.dla import Lowered, lower, wants_calibration
 from edgetool_tensorrt.version import Version
-from tests.quantize.conftest import Samples, make_residual_cnn, pictures
+from tests.quantize.conftest import make_residual_cnn, pictures
 from tests.tensorrt.dla_files import ORIN, counts, infer, refused, scales_of, with_ranges
 
 
@@ -45,7 +46,7 @@ def quantized(folder: Path, **options: Any) -> Path:
     workdir = folder / "work"
     workdir.mkdir()
     context = PassContext(
-        threads=1, open_reference=lambda path: open_onnx(path, 1), calibration=Samples(pictures(6)), note=print
+        threads=1, open_reference=lambda path: open_onnx(path, 1), calibration=GivenSamples(pictures(6)), note=print
     )
     model = make_residual_cnn(folder)
     options = {"equalization": 0, **options}  # scaled tensors have other names

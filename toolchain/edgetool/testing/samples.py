@@ -1,9 +1,9 @@
-"""Deterministic feeds for any signature, and a calibration set that is made of them."""
+"""Deterministic feeds for any signature, and calibration sets that are made of them or of given ones."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,12 +63,34 @@ class Samples:
 
     @property
     def digest(self) -> str:
-        total = hashlib.sha256()
-        for feeds in self:
-            for name, array in feeds.items():
-                total.update(f"{name}\0{array.dtype}\0{array.shape}\0".encode())
-                total.update(array.tobytes())
-        return total.hexdigest()
+        return _digest(self)
 
     def __iter__(self) -> Iterator[Feeds]:
         return (feeds_for(self.signature, "opt", seed=seed) for seed in range(self.count))
+
+
+@dataclass(frozen=True)
+class GivenSamples:
+    """A list of feeds as the framework hands them over; an `edgetool.context.CalibrationSet`."""
+
+    feeds: Sequence[Feeds]
+
+    @property
+    def count(self) -> int:
+        return len(self.feeds)
+
+    @property
+    def digest(self) -> str:
+        return _digest(self.feeds)
+
+    def __iter__(self) -> Iterator[Feeds]:
+        return iter(self.feeds)
+
+
+def _digest(samples: Iterable[Feeds]) -> str:
+    total = hashlib.sha256()
+    for feeds in samples:
+        for name, array in feeds.items():
+            total.update(f"{name}\0{array.dtype}\0{array.shape}\0".encode())
+            total.update(array.tobytes())
+    return total.hexdigest()
