@@ -181,7 +181,7 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
             facts={
                 **quantized,
                 "equalization": seen.equalization,
-                "equalized": seen.equalized,
+                "equalized": len(seen.rescaled),
                 "smoothed": len(seen.smoothed),
                 "biases_corrected": corrected,
                 "calibrator": self._calibrator(placement),
@@ -190,6 +190,7 @@ class QuantizeStatic(Pass[QuantizeStaticOptions]):
                 "weight_bits": self.options.weight_bits,
                 "opset": {"from": opset, "to": max(opset, needed)},
             },
+            rescaled=seen.rescaled,
         )
 
     def _wishes(self, placement: Placement) -> Wishes:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgetool.passes.base import Rescaled
 from edgetool_passes.quantization.bias_correction import CORRECTABLE
 from edgetool_passes.quantization.calibrators import choose_range, new_watch
 from edgetool_passes.quantization.equalization import choose_factors, equalizable, equalize
@@ -63,7 +64,7 @@ class Seen:
         groups: MatMul sites by the activation that they share and that was smoothed.
         smoothed: the divided activations, which nobody reads yet, by name of the activation.
         equalization: the strength that was used.
-        equalized: how many streams of channels were evened out.
+        rescaled: the streams of channels that were evened out.
     """
 
     ranges: Mapping[str, Range]
@@ -72,7 +73,7 @@ class Seen:
     groups: Mapping[str, Group]
     smoothed: Mapping[str, Smoothed]
     equalization: float
-    equalized: int
+    rescaled: tuple[Rescaled, ...]
 
 
 def observe(proto: onnx.ModelProto, placement: Placement, wishes: Wishes, calibration: Calibration) -> Seen:
@@ -98,7 +99,7 @@ def observe(proto: onnx.ModelProto, placement: Placement, wishes: Wishes, calibr
     if first:
         purpose = "calibration samples" if at_once else "samples for equalization and smoothing"
         calibration.run(proto, {name: _joined(watches) for name, watches in first.items()}, purpose=purpose)
-    _equalize(proto.graph, found, peaks, strength=strength)
+    rescaled = _equalize(proto.graph, found, peaks, strength=strength)
     smoothed = divide(proto.graph, groups, channels, strength=wishes.smoothing) if groups else {}
     to_record: tuple[str, ...] = ()
     if at_once:
@@ -110,7 +111,7 @@ def observe(proto: onnx.ModelProto, placement: Placement, wishes: Wishes, calibr
         joined = {name: Both(extent, means[name]) if name in means else extent for name, extent in extents.items()}
         calibration.run(proto, joined, purpose="calibration samples")
     return Seen(
-        watching.ranges(), to_record, watching.channel_means(), groups, smoothed, strength if found else 0.0, len(found)
+        watching.ranges(), to_record, watching.channel_means(), groups, smoothed, strength if found else 0.0, rescaled
     )
 
 
@@ -123,13 +124,15 @@ def _streams(proto: onnx.ModelProto, placement: Placement, strength: float | Non
 
 def _equalize(
     graph: onnx.GraphProto, found: Iterable[Stream], peaks: Mapping[str, ChannelPeaks], *, strength: float
-) -> None:
+) -> tuple[Rescaled, ...]:
     chosen = [
         choose_factors(graph, stream, [peaks[name] for name in stream.tensors if name in peaks], strength=strength)
         for stream in found
     ]
-    if chosen:
-        equalize(graph, chosen)
+    renamed = equalize(graph, chosen) if chosen else {}
+    return tuple(
+        Rescaled({renamed[name]: name for name in one.stream.tensors}, tuple(one.factor.tolist())) for one in chosen
+    )
 
 
 def _joined(watches: list[Watch]) -> Watch:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _MARKS = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast", "Constant", "Identity"})
 """Operators that say how numbers are stored, not what is computed."""
 
+RESTORING = "::restoring"
+"""How the names of nodes end that `restored` adds: they are no part of what a layer computes."""
+
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Gather", "LSTM", "GRU", "RNN")
 
 
@@ -53,7 +56,7 @@ def shared_tensors(original: onnx.ModelProto, compressed: onnx.ModelProto) -> di
     import onnx
 
     floats = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}
-    ours, theirs = _computed(compressed), _computed(original)
+    ours, theirs = computed(compressed), computed(original)
     return {
         name: found.elem_type
         for name, found in ours.items()
@@ -75,7 +78,7 @@ def _may_be_alike(one: onnx.TypeProto.Tensor, other: onnx.TypeProto.Tensor) -> b
     )
 
 
-def _computed(model: onnx.ModelProto) -> dict[str, onnx.TypeProto.Tensor]:
+def computed(model: onnx.ModelProto) -> dict[str, onnx.TypeProto.Tensor]:
     """Name -> type of what the nodes of the main graph compute."""
     from onnx import shape_inference
 
@@ -132,7 +135,8 @@ def _behind(tensor: str, index: GraphIndex, shared: dict[str, int]) -> Iterator[
 
 
 def _cluster(tensor: str, nodes: tuple[onnx.NodeProto, ...], places: dict[int, int], index: GraphIndex) -> Cluster:
-    acting = [node for node in nodes if node.op_type not in _MARKS] or list(nodes)
+    own = [node for node in nodes if not node.name.endswith(RESTORING)]
+    acting = [node for node in own if node.op_type not in _MARKS] or own
     weighted = [node for node in acting if node.op_type in WEIGHTED and not index.moving.issuperset(node.input)]
     main = weighted[0] if weighted else acting[-1]
     return Cluster(

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from edgetool.blame.clusters import Cluster, clusters, shared_tensors
 from edgetool.blame.findings import Blame, LayerBlame, LayerError, cause_of, fix_for
 from edgetool.blame.histogram import Histogram, HistogramSum
+from edgetool.blame.restored import restored
 from edgetool.blame.signal import SignalSum
 from edgetool.blame.variants import ALONE, alone, with_one_layer, with_outputs
+from edgetool.passes.base import Rescaled
 from edgetool.qdq.index import GraphIndex
 from edgetool.runner import Feeds, Runner
 from edgetool.signature import numpy_dtype
@@ -34,6 +36,7 @@ def blame(
     open_reference: Open,
     worst: int,
     progress: Progress,
+    rescaled: Sequence[Rescaled] = (),
 ) -> Blame:
     """Rank the layers of a compressed network.
 
@@ -47,7 +50,9 @@ def blame(
         open_reference: runs both.
         worst: how many layers to look at closely; with none the ranking is all that is wanted, and causes are not told.
         progress: told after each inference.
+        rescaled: tensors that have another name in the compressed network, because passes scaled them.
     """
+    compressed = restored(compressed, rescaled)
     shared = shared_tensors(original, compressed)
     layers = clusters(compressed, shared)
     quantized = any(node.op_type == "QuantizeLinear" for node in compressed.graph.node)

@@ -80,6 +80,7 @@ def _blame(
 ) -> Blame:
     changed = prepared.model if of == "compression" else prepared.reference
     fixed = dict(prepared.fixed_inputs) if of == "compression" else {}
+    rescaled = prepared.rescaled if of == "compression" else ()
     entry = stepper.run(
         StepRequest(
             name="blame",
@@ -91,6 +92,7 @@ def _blame(
                 "samples": effort.samples,
                 "worst": effort.worst,
                 "fixed_inputs": fixed,
+                "rescaled": [[dict(row.tensors), list(row.factor)] for row in rescaled],
                 "of": of,
             },
             make=lambda folder: BlameTask(
@@ -101,6 +103,7 @@ def _blame(
                 worst=effort.worst,
                 threads=effort.threads,
                 fixed_inputs=fixed,
+                rescaled=rescaled,
                 of=of,
             ),
         )

@@ -11,6 +11,7 @@ from edgetool.engine.desk import Handler, Result, Talk, handler
 from edgetool.engine.reference import open_reference
 from edgetool.engine.requests import DataRequest, ModelFile
 from edgetool.engine.samples import open_data
+from edgetool.passes.base import Rescaled
 from edgetool.signature import numpy_dtype
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class BlameTask:
         samples: take at most this many of them.
         worst: layers to look at closely.
         fixed_inputs: inputs that `specialize` turned into constants, for the original.
+        rescaled: tensors that passes scaled and renamed.
         of: what made the one network of the other: passes, or an exporter that should have changed nothing.
     """
 
@@ -40,6 +42,7 @@ class BlameTask:
     worst: int
     threads: int
     fixed_inputs: dict[str, Any] = field(default_factory=dict)
+    rescaled: tuple[Rescaled, ...] = ()
     of: Literal["compression", "export"] = "compression"
 
 
@@ -65,6 +68,7 @@ def run_blame(task: BlameTask, talk: Talk) -> Result:
         open_reference=lambda path: open_reference(path, task.threads),
         worst=task.worst,
         progress=talk.progress,
+        rescaled=task.rescaled,
     )
     return (found if task.of == "compression" else _of_export(found, original, compressed)).to_json()
 

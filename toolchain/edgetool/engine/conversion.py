@@ -179,6 +179,7 @@ def run_pass(task: PassTask, talk: Talk) -> Result:
         "digest": graph.digest(result.model.path),
         "need": _need(result.model),
         "facts": dict(result.facts),
+        "rescaled": [{"tensors": dict(row.tensors), "factor": list(row.factor)} for row in result.rescaled],
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from edgetool.engine.keys import plugin_parts
 from edgetool.engine.planned import BuildPlan, Planned, PlannedPass
 from edgetool.engine.requests import DataRequest, ModelFile, Plug, request_json
 from edgetool.engine.stepper import Stepper, StepRequest
+from edgetool.passes.base import Rescaled
 from edgetool.signature import Signature, signature_from_json
 
 
@@ -55,6 +56,7 @@ class Prepared:
         source_digest: sha256 of the source file, or of the imported model for a factory.
         calibration: None when no pass wanted data.
         fixed_inputs: inputs that `specialize` turned into constants, with their values.
+        rescaled: tensors that passes scaled and renamed, in the order in which they did.
     """
 
     reference: ModelState
@@ -64,6 +66,7 @@ class Prepared:
     source_digest: str
     calibration: DataState | None
     fixed_inputs: Mapping[str, Any] = field(default_factory=dict)
+    rescaled: tuple[Rescaled, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +185,13 @@ def apply_pass(
         source_digest=prepared.source_digest,
         calibration=prepared.calibration,
         fixed_inputs={**prepared.fixed_inputs, **fixed},
+        rescaled=(*prepared.rescaled, *_rescaled(result)),
     )
+
+
+def _rescaled(result: Mapping[str, Any]) -> Iterator[Rescaled]:
+    for row in result.get("rescaled", ()):
+        yield Rescaled(row["tensors"], tuple(row["factor"]))
 
 
 def _sizes(model: ModelState) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -28,6 +29,19 @@ def from_fact(name: str) -> dict[str, Any]:
     return {"fact": name}
 
 
+@dataclass(frozen=True, slots=True)
+class Rescaled:
+    """Tensors whose channels were divided by the same numbers: they mean something else, and have new names.
+
+    Attributes:
+        tensors: new name -> the name that the tensor had in the pass's input.
+        factor: by channel, along axis 1: times this, the new tensor is the old one.
+    """
+
+    tensors: Mapping[str, str]
+    factor: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class PassResult:
     """What a pass did.
@@ -36,11 +50,13 @@ class PassResult:
         model: the new model inside the work directory, or the input model itself when nothing changed.
         changed: False promises that `model` is the input model; the framework checks it.
         facts: JSON facts about what was done, e.g. `{"quantized": 52, "excluded": ["/fc/MatMul"]}`.
+        rescaled: tensors that were scaled and renamed, for those who compare the networks before and after.
     """
 
     model: Model
     changed: bool
     facts: Facts = field(default_factory=dict)
+    rescaled: tuple[Rescaled, ...] = ()
 
 
 OptionsT = TypeVar("OptionsT", bound=PassOptions)

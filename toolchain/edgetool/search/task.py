@@ -15,6 +15,7 @@ from edgetool.engine.requests import DataRequest, EngineFile, ModelFile, request
 from edgetool.engine.samples import open_data
 from edgetool.engine.tensors import Header, read_tensors, write_tensors
 from edgetool.engine.trial import CompletedRunner, golden_feeds
+from edgetool.passes.base import Rescaled
 from edgetool.runner import Feeds, Runner
 from edgetool.signature import Signature
 from edgetool.validate.compare import check_labels
@@ -116,6 +117,7 @@ class LayersTask:
     samples: int
     threads: int
     fixed_inputs: dict[str, Any] = field(default_factory=dict)
+    rescaled: tuple[Rescaled, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ def run_layers(task: LayersTask, talk: Talk) -> Result:
         open_reference=lambda path: open_reference(path, task.threads),
         worst=0,
         progress=talk.progress,
+        rescaled=task.rescaled,
     )
     return {
         "layers": [

@@ -198,6 +198,7 @@ class Workbench:
         original = apply_recipe(self._plan_of(plain), self._imported, stepper, threads=self._threads)
         prepared = apply_recipe(self._plan_of(recipe), self._imported, stepper, threads=self._threads)
         data = prepared.calibration or self._data
+        rescaled = prepared.rescaled[len(original.rescaled) :]
         entry = stepper.run(
             StepRequest(
                 name="sensitivity",
@@ -207,6 +208,7 @@ class Workbench:
                     "compressed": prepared.model.digest,
                     "data": data.digest,
                     "samples": LAYER_SAMPLES,
+                    "rescaled": [[dict(row.tensors), list(row.factor)] for row in rescaled],
                 },
                 make=lambda folder: LayersTask(
                     original=original.model.file(),
@@ -215,6 +217,7 @@ class Workbench:
                     samples=LAYER_SAMPLES,
                     threads=self._threads,
                     fixed_inputs=dict(prepared.fixed_inputs),
+                    rescaled=rescaled,
                 ),
             )
         )
