@@ -18,13 +18,14 @@ from edgetool.testing.models import (
     tiny_text,
 )
 from edgetool.testing.pass_conformance import PassConformance
-from edgetool.testing.samples import Samples, feeds_for
+from edgetool.testing.samples import GivenSamples, Samples, feeds_for
 
 __all__ = [
     "ALL_MODELS",
     "HEAVY",
     "BackendConformance",
     "Built",
+    "GivenSamples",
     "Interpreter",
     "MakeModel",
     "PassConformance",
