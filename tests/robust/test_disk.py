@@ -12,7 +12,7 @@ import pytest
 
 from edgetool.bundle.verify import verify
 from edgetool.errors import HostError
-from tests.robust.project import SLOW, Project, one_error
+from tests.robust.project import SLOW, Project, one_error, running
 
 NAME = "tiny-1.0.0-float.edgebundle"
 Mount = Callable[..., Path]
@@ -75,6 +75,17 @@ def test_a_full_disk_for_temporary_files(project: Project, mounted: Mount) -> No
     (temporary / "ballast").unlink()
     _remount(temporary, "size=16m")
     assert project.build("--no-cache", TMPDIR=str(temporary)).returncode == 0
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_search_on_a_full_disk_says_so(project: Project, mounted: Mount) -> None:
+    """`no recipe holds the budgets` would be taken for an answer about the network."""
+    temporary = mounted("tmp", "size=4k")
+    search = ("tune", "-t", "float", "--objective", "size", "--time", "60s", "--latency-time", "0.05s")
+    with running(project.start(*search, TMPDIR=str(temporary))) as process:
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, "no recipe holds" in out) == (10, False), err
+    one_error(err, "disk-full")
     assert list(temporary.iterdir()) == []
 
 

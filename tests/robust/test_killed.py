@@ -6,6 +6,8 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -69,6 +71,43 @@ def test_kill_9_of_the_parent_at_many_moments(project: Project, warm: Project, s
 def _forget(project: Project) -> None:
     shutil.rmtree(project.cache, ignore_errors=True)
     shutil.rmtree(project.folder / "dist", ignore_errors=True)
+
+
+SCRATCH = """\
+import os, signal, sys
+from edgetool.disk import scratch_folder
+with scratch_folder("edgetool-test") as folder:
+    (folder / "network.onnx").write_bytes(bytes(1000))
+    if sys.argv[1] == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_temporary_files_of_the_killed_are_cleared_and_no_others(tmp_path: Path) -> None:
+    def start(how: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", SCRATCH, how],
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    with start("lives") as alive:
+        assert alive.stdout is not None
+        assert alive.stdout.readline() == "ready\n"
+        (living,) = tmp_path.iterdir()
+        with start("dies") as dead:
+            dead.communicate()
+        assert dead.returncode == -signal.SIGKILL
+        assert len(list(tmp_path.iterdir())) == 2, "a process that is killed clears nothing itself"
+        with start("lives") as third:
+            third.communicate()
+        assert list(tmp_path.iterdir()) == [living]
+        alive.communicate()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("child", ["worker", "engine"])

@@ -177,6 +177,24 @@ def private_folder(destination: Path) -> Iterator[Path]:
             os.close(lock)
 
 
+@contextmanager
+def scratch_folder(name: str) -> Iterator[Path]:
+    """An empty folder where temporary files go, gone at the end; those of killed processes are cleared first.
+
+    Whole networks lie in such folders: what a kill leaves behind must not stay until the machine starts again.
+
+    Args:
+        name: `edgetool-` and what it is for.
+
+    Raises:
+        HostError: as `written_aside`.
+    """
+    with private_folder(Path(tempfile.gettempdir()) / name) as folder:
+        inside = folder / "scratch"  # the folder around it is locked, and who writes bundles here locks it again
+        inside.mkdir(0o700)
+        yield inside
+
+
 def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
     """A private folder, and the descriptor that holds its lock."""
     while True:

@@ -7,13 +7,13 @@ magnitude, so that a run hands out one number a value and not the activations th
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetool.context import PassContext
+from edgetool.disk import scratch_folder
 from edgetool_passes.fp16.weights import MASK_FILL
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def measure(path: Path, names: Iterable[str], sized: Iterable[str], context: Pas
     sizes = dict.fromkeys(counts.values(), 0)
     done = 0
     total = min(samples, context.calibration.count)
-    with tempfile.TemporaryDirectory(prefix="edgetool-ranges-") as folder:
-        probed = Path(folder) / "probed.onnx"
+    with scratch_folder("edgetool-ranges") as folder:
+        probed = folder / "probed.onnx"
         save_ir(model, probed)
         del model
         with context.open_reference(probed) as runner:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import itertools
 import math
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetool.context import PassContext
+from edgetool.disk import scratch_folder
 from edgetool_passes.fp16.plan import HalfPlan, is_float
 from edgetool_passes.fp16.ranges import needs_probe
 from edgetool_passes.fp16.weights import as_half
@@ -61,8 +60,8 @@ def measure(graph: ir.Model, plan: HalfPlan, context: PassContext, *, samples: i
     names = _Twins(probe, plan).add()
     signal, error = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0.0)
     total, done = min(samples, context.calibration.count), 0
-    with tempfile.TemporaryDirectory(prefix="edgetool-sensitivity-") as folder:
-        twins = Path(folder) / "twins.onnx"
+    with scratch_folder("edgetool-sensitivity") as folder:
+        twins = folder / "twins.onnx"
         save_ir(probe, twins)
         del probe
         with context.open_reference(twins) as runner:

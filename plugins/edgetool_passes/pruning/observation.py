@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgetool.context import CalibrationSet, PassContext
+from edgetool.disk import scratch_folder
 from edgetool.errors import ConfigError, ModelError
 from edgetool.runner import Feeds
 from edgetool_passes.pruning.parts import part_that_computes
@@ -80,10 +80,10 @@ class Observation:
         """
         from edgetool.graph.save import save
 
-        with tempfile.TemporaryDirectory(prefix="edgetool-pruning-") as folder, ExitStack() as stack:
+        with scratch_folder("edgetool-pruning") as folder, ExitStack() as stack:
             runners = []
             for number, tap in enumerate(taps):
-                path = Path(folder) / f"{number}.onnx"
+                path = folder / f"{number}.onnx"
                 save(part_that_computes(tap.model, tap.tensors), path)
                 runners.append(stack.enter_context(self._context.open_reference(path)))
             total = self.count if feeds is None else min(feeds, self.count)

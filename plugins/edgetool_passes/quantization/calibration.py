@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetool.context import CalibrationSet, PassContext
+from edgetool.disk import scratch_folder
 from edgetool.errors import ConfigError, ModelError
 from edgetool_passes.quantization.histogram import Watch
 from edgetool_passes.quantization.shelf import Shelf
@@ -64,8 +64,8 @@ class Calibration:
             return
         judge = _Judge()
         done = 0
-        with tempfile.TemporaryDirectory(prefix="edgetool-calibration-") as folder:
-            watched = Path(folder) / "watched.onnx"
+        with scratch_folder("edgetool-calibration") as folder:
+            watched = folder / "watched.onnx"
             save(_with_outputs(model, watches), watched)
             with _named_after(self._where, watched), self._context.open_reference(watched) as runner:
                 for feeds in self.data:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,6 +14,7 @@ from edgetool.blame.histogram import Histogram, HistogramSum
 from edgetool.blame.restored import restored
 from edgetool.blame.signal import SignalSum
 from edgetool.blame.variants import ALONE, alone, with_one_layer, with_outputs
+from edgetool.disk import scratch_folder
 from edgetool.passes.base import Rescaled
 from edgetool.qdq.index import GraphIndex
 from edgetool.runner import Feeds, Runner
@@ -56,8 +56,8 @@ def blame(
     shared = shared_tensors(original, compressed)
     layers = clusters(compressed, shared)
     quantized = any(node.op_type == "QuantizeLinear" for node in compressed.graph.node)
-    with tempfile.TemporaryDirectory(prefix="edgetool-blame-") as folder, ExitStack() as stack:
-        opened = _Opener(Path(folder), open_reference, stack)
+    with scratch_folder("edgetool-blame") as folder, ExitStack() as stack:
+        opened = _Opener(folder, open_reference, stack)
         runs = {
             "original": opened(with_outputs(original, dict.fromkeys(shared, 1))),
             "compressed": opened(with_outputs(compressed, shared)),
@@ -180,8 +180,8 @@ def _effects(
 
 
 def _outputs(model: onnx.ModelProto, samples: Iterable[Feeds], open_reference: Open) -> list[Feeds]:
-    with tempfile.TemporaryDirectory(prefix="edgetool-blame-") as folder, ExitStack() as stack:
-        runner = _Opener(Path(folder), open_reference, stack)(model)
+    with scratch_folder("edgetool-blame") as folder, ExitStack() as stack:
+        runner = _Opener(folder, open_reference, stack)(model)
         return [
             {name: array.copy() for name, array in runner.infer(_taken(runner, feeds)).items()} for feeds in samples
         ]
@@ -195,8 +195,8 @@ def _histograms(
     reads = {layer.tensor: _input_of(layer.tensor, index) for layer in layers}
     wanted = {name for name in reads.values() if name is not None and name in index.producers}
     sums = {name: HistogramSum() for name in reads.values() if name is not None}
-    with tempfile.TemporaryDirectory(prefix="edgetool-blame-") as folder, ExitStack() as stack:
-        runner = _Opener(Path(folder), open_reference, stack)(with_outputs(original, dict.fromkeys(wanted, 1)))
+    with scratch_folder("edgetool-blame") as folder, ExitStack() as stack:
+        runner = _Opener(folder, open_reference, stack)(with_outputs(original, dict.fromkeys(wanted, 1)))
         for feeds in samples:
             values = {**feeds, **runner.infer(_taken(runner, feeds))}
             for name, one in sums.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from edgetool.cli.diagnosed import require_reference, with_diagnosis, with_expor
 from edgetool.cli.emulated import carried_over, with_emulation
 from edgetool.cli.output import Output
 from edgetool.cli.project import open_project, services
+from edgetool.disk import scratch_folder
 from edgetool.engine.batch import Outcome, build_all
 from edgetool.engine.outcome import BuildOptions
 from edgetool.errors import BudgetError, ConfigError, EdgetoolError, UnprovenError
@@ -138,8 +138,8 @@ def _folder(keep: Path | None) -> Iterator[Path]:
     if keep is not None:
         yield keep
         return
-    with tempfile.TemporaryDirectory(prefix="edgetool-validate-") as folder:
-        yield Path(folder)
+    with scratch_folder("edgetool-validate") as folder:
+        yield folder
 
 
 def _built(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,7 @@ import typer
 from edgetool.cli.bundled import BundlePath
 from edgetool.cli.options import File, Json, Quiet, Set, Trust, flag
 from edgetool.cli.output import Output
+from edgetool.disk import scratch_folder
 
 UseCache = Annotated[bool, flag("--use-cache", help="Take steps from the cache where it has them.")]
 Keep = Annotated[
@@ -55,7 +55,7 @@ def reproduce(
     target = opened.manifest.target.name
     project.config.target(target)
     with ExitStack() as stack:
-        folder = output_path or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgetool-reproduce-")))
+        folder = output_path or stack.enter_context(scratch_folder("edgetool-reproduce"))
         again: Rebuilt | NotRebuilt
         try:
             planned = plan(project.config, target, project.plugins, source=source, trusted=trust_source)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from edgetool.disk import scratch_folder
 from edgetool.engine.isolate import Children, Limits
 from edgetool.engine.remote import RemoteRunner
 from edgetool.engine.requests import EngineFile
@@ -29,9 +29,9 @@ class HeldEngine:
         """
         self.close()
         with ExitStack() as stack:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgetool-engine-"))
+            folder = stack.enter_context(scratch_folder("edgetool-engine"))
             child = stack.enter_context(Children().start(log=log, limits=Limits(seconds, memory), python=python))
-            runner = stack.enter_context(RemoteRunner(child, file, Path(folder)))
+            runner = stack.enter_context(RemoteRunner(child, file, folder))
             self._stack = stack.pop_all()
         self._file, self._runner = file, runner
         return runner

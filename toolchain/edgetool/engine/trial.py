@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgetool.config.schema import BudgetTable
+from edgetool.disk import scratch_folder
 from edgetool.engine.desk import Handler, Result, Talk, handler
 from edgetool.engine.held import HeldEngine
 from edgetool.engine.isolate import Children, Limits
@@ -147,12 +147,12 @@ def open_pair(
     group = Children()
     limits = Limits(task.seconds, task.memory)
     with (
-        tempfile.TemporaryDirectory(prefix="edgetool-pair-") as folder,
+        scratch_folder("edgetool-pair") as folder,
         # Started first: while it imports its runtime, the reference is loaded here.
         group.start(log=task.log, limits=limits, python=task.python) as child,
         open_reference(task.reference.path, task.engine.threads) as opened,
         CompletedRunner(opened, task.fixed_inputs) as reference,
-        RemoteRunner(child, task.engine, Path(folder), meanwhile=meanwhile) as engine,
+        RemoteRunner(child, task.engine, folder, meanwhile=meanwhile) as engine,
     ):
         yield engine, reference
 
@@ -350,9 +350,9 @@ def open_engine(
     """An engine alone, in a child."""
     group = Children()
     with (
-        tempfile.TemporaryDirectory(prefix="edgetool-engine-") as folder,
+        scratch_folder("edgetool-engine") as folder,
         group.start(log=log, limits=Limits(seconds, memory), python=python) as child,
-        RemoteRunner(child, file, Path(folder)) as runner,
+        RemoteRunner(child, file, folder) as runner,
     ):
         yield runner
 
