@@ -32,6 +32,7 @@ def test_a_full_disk_for_the_cache(project: Project, mounted: Mount, size: str) 
     done = project.build()
     assert done.returncode == 10, done.stderr
     one_error(done.stderr, "disk-full")
+    assert f"error[disk-full]: {cache}" in done.stderr, "the disk that is full, not the model's"
     assert not list((cache / "v1").glob("tmp/*"))
     assert not (project.folder / "dist").exists()
     _remount(cache, "size=16m")

@@ -18,7 +18,7 @@ from edgetool.engine.desk import Handler, Result, Talk, handler
 from edgetool.engine.reference import open_reference
 from edgetool.engine.requests import DataRequest, ModelFile, Plug
 from edgetool.engine.samples import LazySamples, open_data
-from edgetool.errors import EdgetoolError, ModelError, UnavailableError
+from edgetool.errors import EdgetoolError, HostError, ModelError, UnavailableError
 from edgetool.importers.base import Importer, ImportRequest, Source
 from edgetool.passes.base import Pass
 from edgetool.plugin.loading import load_object
@@ -101,7 +101,8 @@ def run_import(task: ImportTask, talk: Talk) -> Result:
         with record_opened() as opened:
             result = importer.convert(task.source, task.request, task.directory, context)
     except EdgetoolError as error:
-        if error.where and error.where.startswith(str(task.directory)):
+        own = error.where and error.where.startswith(str(task.directory))
+        if own and not isinstance(error, HostError):  # of a full disk the user has to know which
             error.where = task.source.text  # the user's own file, not our copy of it
         raise
     # Samples prove the import and do not shape it. Code does not count as samples: a factory may share it with them.
