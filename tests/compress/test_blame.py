@@ -213,6 +213,16 @@ def test_the_command_lists_layers_and_draws_them(project: Path, run_cli: Cli) ->
     assert "http" not in page.replace("http-equiv", ""), "nothing is fetched"
 
 
+def test_layers_without_a_run_of_their_own_are_not_called_exact(project: Path, run_cli: Cli) -> None:
+    done = run_cli("blame", "--target", "cpu", "--all", "--top", "1", cwd=project)
+    assert done.returncode == 0, done.stderr
+    _, header, worst, *others, _ = done.stdout.splitlines()
+    place = slice(header.index("outputs"), header.index("alone"))
+    assert "dB" in worst[place]
+    assert others
+    assert {line[place].strip() for line in others} == {""}
+
+
 def test_a_target_without_passes_has_nobody_to_blame(project: Path, run_cli: Cli) -> None:
     done = run_cli("blame", "--target", "float", cwd=project)
     assert done.returncode == 2

@@ -61,7 +61,8 @@ def blame(
         from edgetool.blame.page import write_page
 
         write_page(plot, found, title=f"{planned.name} for {name}")
-    output.result({"target": name, **found}, "\n".join(_text(name, found, shown=None if all_layers else top)))
+    text = _text(name, found, closely=top, shown=None if all_layers else top)
+    output.result({"target": name, **found}, "\n".join(text))
 
 
 def _nothing_to_blame(config: Config, name: str) -> ConfigError:
@@ -73,7 +74,7 @@ def _nothing_to_blame(config: Config, name: str) -> ConfigError:
     )
 
 
-def _text(target: str, found: Mapping[str, Any], *, shown: int | None) -> Iterator[str]:
+def _text(target: str, found: Mapping[str, Any], *, closely: int, shown: int | None) -> Iterator[str]:
     from edgetool.plain_text import table
 
     layers = found["layers"]
@@ -85,13 +86,13 @@ def _text(target: str, found: Mapping[str, Any], *, shown: int | None) -> Iterat
         (
             row["layer"],
             row["op_type"],
-            _decibel(row["output_db"]),
+            _decibel(row["output_db"]) if at < closely else "",  # the others had no run of their own
             _decibel(row["alone_db"]),
             _decibel(row["cumulative_db"]),
             row["cause"],
             row["fix"],
         )
-        for row in layers[:shown]
+        for at, row in enumerate(layers[:shown])
     ]
     yield table(rows, headers=("layer", "operator", "outputs", "alone", "here", "cause", "fix"))
     if shown is not None and len(layers) > shown:
