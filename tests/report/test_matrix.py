@@ -107,6 +107,18 @@ def test_events_name_their_model(project: Path, other: Path, run_cli: Run) -> No
     assert {line.split(": ")[0] for line in alone.stderr.splitlines()} == {"good"}, "one model needs no name"
 
 
+def test_every_bad_check_is_told_once_with_what_helps(project: Path, run_cli: Run) -> None:
+    budgets = ("--set", "targets.good.budget.size=10B", "--set", "targets.large.budget.max_drop=1%")
+    done = run_cli("validate", "-q", "-t", "good", "-t", "large", *budgets, cwd=project)
+    assert done.returncode == 4, done.stderr
+    assert done.stdout.count("limit 10 B") == 1, "in the table, and not again below it"
+    below = done.stdout.splitlines()[3:]
+    assert below[0] == "one/good: budget size"
+    assert below[1].startswith("  what helps: ")
+    assert "one/large: budget max_drop" in below, "what is unproven has its cure, too"
+    assert below[3].startswith("  what helps: ")
+
+
 def test_a_broken_model_leaves_the_others_alone(project: Path, other: Path, run_cli: Run) -> None:
     (project / "model.onnx").write_bytes(b"this is no network")
     done = run_cli(

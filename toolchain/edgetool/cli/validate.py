@@ -250,15 +250,18 @@ def _text(summary: Summary, *, known: str) -> str:
     outcomes = [f"{sum(row[0] == word for row in rows)} {word}" for word in dict.fromkeys(row[0] for row in rows)]
     lines = [table(rows, headers=("", "model", "target", "precision", "size", "p50", "verdict")), *summary.baseline]
     lines += table_of(summary.reports)
-    failures = [line for report in summary.reports for line in _failures(report)]
-    return "\n".join([*lines, *failures, f"{counted(len(rows), 'build')}: {', '.join(outcomes)}"])
+    cures = [line for report in summary.reports for line in _cures(report)]
+    return "\n".join([*lines, *cures, f"{counted(len(rows), 'build')}: {', '.join(outcomes)}"])
 
 
-def _failures(report: Report) -> Iterator[str]:
-    """What failed and is not in the table, with what helps."""
+def _cures(report: Report) -> Iterator[str]:
+    """What failed or is unproven and is not in the table, and what helps with what is."""
     for check in report.checks:
-        if check.outcome == "failed":
-            told = "" if check.id.startswith("baseline/") else f": {check.message}"  # the baseline's lines say it
-            yield f"{report.model}/{report.target}: {check.title}{told}"
-            if check.fix:
-                yield f"  what helps: {check.fix}"
+        if check.outcome not in ("failed", "unverified"):
+            continue
+        # The table's verdict is the first of them, and the baseline's lines say what it finds.
+        told = report.headline.startswith(f"{check.title}: {check.message}") or check.id.startswith("baseline/")
+        if check.fix or not told:
+            yield f"{report.model}/{report.target}: {check.title}" + ("" if told else f": {check.message}")
+        if check.fix:
+            yield f"  what helps: {check.fix}"
