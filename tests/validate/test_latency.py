@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgetool.validate.latency import measure, measure_on_device, percentile, timing
+from edgetool.validate.latency import Latency, measure, measure_on_device, percentile, timing
 
 
 class Clock:
@@ -137,3 +137,9 @@ def test_two_engines_on_devices_take_turns() -> None:
     found, log = on_device(lambda i: 0.001, lambda i: 0.002)
     assert log == ["0", "1"] * 4
     assert found.speedup == pytest.approx(2)
+
+
+@pytest.mark.parametrize(("took", "longer"), [(0.5, 5), (2.5, 5), (16.2, 33)])
+def test_who_is_to_measure_longer_is_told_a_longer_time(took: float, longer: int) -> None:
+    side = timing([[0.001] * 40] * 5)
+    assert Latency(side, side, 1.0, 0.02, settled=False, seconds=took).longer == longer

@@ -134,7 +134,7 @@ def _on_speed(candidate: Candidate, proof: Proof) -> Iterator[str]:
     if proof.measurement is None:
         return
     latency = proof.measurement.latency
-    longer = f"not settled within {latency.seconds:.2g} s, --latency-time 5s gives it longer"
+    longer = f"not settled within {latency.seconds:.2g} s, --latency-time {latency.longer}s gives it longer"
     compressed = candidate.engine.precision != "float32"
     if latency.speedup is None:
         if not latency.settled:

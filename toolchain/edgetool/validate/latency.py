@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -102,6 +103,11 @@ class Latency:
         if self.speedup * (1 + self.speedup_spread) < 1:
             return "slower"
         return "faster" if self.speedup * (1 - self.speedup_spread) > 1 else "no difference"
+
+    @property
+    def longer(self) -> int:
+        """Seconds for another measurement that is to settle: on a busy machine this one took longer than it was to."""
+        return max(5, math.ceil(2 * self.seconds))
 
     def to_json(self) -> dict[str, JsonValue]:
         return {
