@@ -188,10 +188,11 @@ def _measured(directory: Path, signature: Signature, options: COptions) -> dict[
     board = options.where
     if board.machine is None or shutil.which(board.compiler) is None:
         return {}
-    with tempfile.TemporaryDirectory(prefix="edgetool-link-") as folder:
-        linked = image.link(directory, Path(folder) / "serve.elf", options)
-    found: dict[str, JsonValue] = {"compiler": version_of(board.compiler), "flash": linked.flash}
-    if missing(board) is None:
-        with ImageRunner(directory, signature, options) as runner:
-            found |= {"stack": runner.stack, "ram": linked.static_ram + runner.stack}
-    return found
+    compiler = version_of(board.compiler)
+    if missing(board) is not None:
+        with tempfile.TemporaryDirectory(prefix="edgetool-image-") as folder:
+            linked = image.link(directory, Path(folder) / "serve.elf", options)
+        return {"compiler": compiler, "flash": linked.flash}
+    with ImageRunner(directory, signature, options) as runner:
+        ram = runner.static_ram + runner.stack
+        return {"compiler": compiler, "flash": runner.flash, "stack": runner.stack, "ram": ram}

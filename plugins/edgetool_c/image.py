@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgetool.errors import HostError, ModelError, UnavailableError
 from edgetool_c.boards import Board
+from edgetool_c.objects import compiled
 from edgetool_c.options import COptions
 from edgetool_c.programs import how_to_get, size_tool
 
@@ -64,12 +66,19 @@ def link(engine: Path, destination: Path, options: COptions) -> Image:
     platform, link_flags = (
         (DEVICE_PLATFORM, DEVICE_LDFLAGS) if board.machine is not None else (HOST_PLATFORM, HOST_LDFLAGS)
     )
-    command = [
-        compiler, f"-O{options.optimize}", *CFLAGS, *board.flags, "-w",
-        "-o", str(destination.absolute()), "model.c", "test/serve.c", platform, *link_flags, "-lm",
-    ]  # fmt: skip
+    command = (compiler, f"-O{options.optimize}", *CFLAGS, *board.flags, "-w")
     try:
-        done = subprocess.run(command, cwd=engine, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+        with tempfile.TemporaryDirectory(prefix="edgetool-link-") as folder:
+            objects = []
+            for index, source in enumerate(("model.c", "test/serve.c", platform)):
+                objects.append(Path(folder) / f"{index}.o")
+                objects[-1].write_bytes(compiled(engine, source, command, timeout=_PATIENCE))
+            subprocess.run(
+                [*command, "-o", str(destination.absolute()), *map(str, objects), *link_flags, "-lm"],
+                cwd=engine, capture_output=True, text=True, errors="replace", timeout=_PATIENCE, check=True,
+            )  # fmt: skip
+    except subprocess.CalledProcessError as error:
+        raise _failure(error.stderr, board, engine) from error
     except subprocess.TimeoutExpired as error:
         raise HostError(
             "compiler-timeout",
@@ -77,8 +86,6 @@ def link(engine: Path, destination: Path, options: COptions) -> Image:
             where=str(engine),
             hint="take optimize = 's' or '1', or a smaller network",
         ) from error
-    if done.returncode != 0:
-        raise _failure(done.stderr, board, engine)
     flash, static_ram = _sizes(destination, board)
     return Image(destination, flash, static_ram)
 

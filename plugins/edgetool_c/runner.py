@@ -36,7 +36,11 @@ def open_engine(engine: Engine, options: COptions) -> Runner:
 
 
 class ImageRunner(Runner):
-    """Sends inputs to a running image and takes its outputs."""
+    """Sends inputs to a running image and takes its outputs.
+
+    Attributes:
+        flash, static_ram: of the image, in bytes.
+    """
 
     def __init__(self, directory: Path, signature: Signature, options: COptions) -> None:
         board = options.where
@@ -45,7 +49,7 @@ class ImageRunner(Runner):
         self._stack = 0
         with tempfile.TemporaryDirectory(prefix="edgetool-link-") as folder:
             image = link(directory, Path(folder) / "serve.elf", options)
-            self._static_ram = image.static_ram
+            self.flash, self.static_ram = image.flash, image.static_ram
             # What was loaded no longer needs its file.
             self._process: ImageProcess | None = ImageProcess(image.path, board, timeout=options.timeout)
             if board.machine is not None:
@@ -88,7 +92,7 @@ class ImageRunner(Runner):
         return outputs
 
     def peak_memory(self) -> int | None:
-        return self._static_ram + self._stack if self._stack else None
+        return self.static_ram + self._stack if self._stack else None
 
     def close(self) -> None:
         if self._process is not None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     import onnx
 
 Array = np.ndarray[Any, Any]
+
+MODEL = "case.onnx"
+_REST = "case.json"
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,44 @@ def case_of(name: str) -> Case:
         outputs=tuple(value for value in wanted if value is not None) if all(v is not None for v in wanted) else None,
         rtol=found.rtol,
         atol=found.atol,
+    )
+
+
+def save(case: Case, folder: Path) -> None:
+    """Write a case where a child process finds it: who makes one makes all, which takes seconds."""
+    import onnx
+
+    onnx.save(case.model, folder / MODEL)
+    for kind, tensors in (("input", case.inputs and case.inputs.values()), ("output", case.outputs)):
+        for index, value in enumerate(tensors or ()):
+            (folder / f"{kind}{index}.pb").write_bytes(onnx.numpy_helper.from_array(value).SerializeToString())
+    rest = {
+        "name": case.name,
+        "operator": case.operator,
+        "inputs": None if case.inputs is None else list(case.inputs),
+        "outputs": None if case.outputs is None else len(case.outputs),
+        "rtol": case.rtol,
+        "atol": case.atol,
+    }
+    (folder / _REST).write_text(json.dumps(rest), encoding="utf-8")
+
+
+def load(folder: Path) -> Case:
+    """The case that was saved into a folder."""
+    import onnx
+
+    def tensor(kind: str, index: int) -> Array:
+        content = (folder / f"{kind}{index}.pb").read_bytes()
+        found: Array = onnx.numpy_helper.to_array(onnx.TensorProto.FromString(content))
+        return found
+
+    rest = json.loads((folder / _REST).read_text(encoding="utf-8"))
+    inputs, outputs = rest.pop("inputs"), rest.pop("outputs")
+    return Case(
+        **rest,
+        model=onnx.load(folder / MODEL),
+        inputs=None if inputs is None else {name: tensor("input", index) for index, name in enumerate(inputs)},
+        outputs=None if outputs is None else tuple(tensor("output", index) for index in range(outputs)),
     )
 
 

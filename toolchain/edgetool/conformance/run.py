@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edgetool.artifact import JsonValue
 from edgetool.config.result import ResolvedTarget
+from edgetool.conformance.cases import case_of, save
 from edgetool.conformance.journal import Journal
 from edgetool.conformance.trial import CaseTask, Fate
 from edgetool.engine.cache import make_key
@@ -25,7 +26,7 @@ from edgetool.errors import EdgetoolError, InterruptedByUserError
 from edgetool.plugin.manager import Plugins
 
 SECONDS = 60.0
-"""After which a case hangs. The first of a process also waits for all cases to be made."""
+"""After which a case hangs."""
 
 DEFECTS: frozenset[Fate] = frozenset({"mismatch", "crash", "hang", "bug"})
 _FATES: dict[str, Fate] = {"step-timed-out": "hang", "step-killed": "crash", "step-crashed": "crash"}
@@ -176,18 +177,18 @@ class _Workers:
         self._all: list[Child] = []
 
     def run(self, name: str) -> Row:
-        plan = self._plan
+        plan, case = self._plan, case_of(name)
         with tempfile.TemporaryDirectory(prefix="edgetool-conformance-") as folder:
-            task = CaseTask(name, plan.importer, plan.backend, plan.can_run, 1, Path(folder))
+            save(case, Path(folder))
+            task = CaseTask(plan.importer, plan.backend, plan.can_run, 1, Path(folder))
             try:
                 return Row(**self._child().call("conformance", request_json(task), step=name, answer=_SILENT))
             except InterruptedByUserError:
                 raise
             except EdgetoolError as error:
                 self._end()
-                return Row(
-                    name, "unknown", _FATES.get(error.code, "bug"), "run", f"{error.code}: {error.message}"[:500]
-                )
+                fate = _FATES.get(error.code, "bug")
+                return Row(name, case.operator, fate, "run", f"{error.code}: {error.message}"[:500])
 
     def close(self) -> None:
         for child in self._all:

@@ -18,8 +18,6 @@ from edgetool.plugin.loading import load_object
 from edgetool.signature import DimRange
 
 if TYPE_CHECKING:
-    import onnx
-
     from edgetool.artifact import Model
     from edgetool.conformance.cases import Array, Case
 
@@ -36,10 +34,9 @@ class CaseTask:
         importer: reads ONNX files.
         backend: builds and runs.
         can_run: whether engines run here.
-        directory: scratch, empty.
+        directory: scratch, with nothing in it but the saved case.
     """
 
-    name: str
     importer: Plug
     backend: Plug
     can_run: bool
@@ -49,15 +46,15 @@ class CaseTask:
 
 def run_case(task: CaseTask, talk: Talk) -> Result:
     """The fate of one case, with the reason where it is not `validated`."""
-    from edgetool.conformance.cases import case_of
+    from edgetool.conformance.cases import load
 
-    case = case_of(task.name)
+    case = load(task.directory)
     row = {"name": case.name, "operator": case.operator}
     if case.inputs is None or case.outputs is None:
         return {**row, "fate": "refused", "stage": "import", "reason": "sequences and optional values are no tensors"}
     stage = "import"
     try:
-        model = _imported(task, case, case.model)
+        model = _imported(task, case)
         backend = _made(task.backend)
         context = BuildContext(threads=task.threads)
         stage = "supports"
@@ -81,15 +78,14 @@ def run_case(task: CaseTask, talk: Talk) -> Result:
         return {**row, "fate": "refused", "stage": stage, "reason": f"{error.code}: {error.message}"[:500]}
 
 
-def _imported(task: CaseTask, case: Case, proto: onnx.ModelProto) -> Model:
-    import onnx
+def _imported(task: CaseTask, case: Case) -> Model:
+    from edgetool.conformance.cases import MODEL
 
     assert case.inputs is not None
-    path = task.directory / "case.onnx"
-    onnx.save(proto, path)
+    path = task.directory / MODEL
     sizes = {
         dim.dim_param: DimRange(size, size, size)
-        for row in proto.graph.input
+        for row in case.model.graph.input
         for dim, size in zip(row.type.tensor_type.shape.dim, case.inputs[row.name].shape, strict=False)
         if dim.dim_param and size > 0
     }
