@@ -8,7 +8,10 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from edgetool.bundle.verify import verify
 from edgetool.errors import HostError
@@ -26,7 +29,7 @@ def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("size", ["8k", pytest.param("28k", marks=SLOW)])
+@pytest.mark.parametrize("size", ["8k", "16k", pytest.param("28k", marks=SLOW)])
 def test_a_full_disk_for_the_cache(project: Project, mounted: Mount, size: str) -> None:
     cache = mounted("cache", f"size={size}")
     done = project.build()
@@ -37,6 +40,24 @@ def test_a_full_disk_for_the_cache(project: Project, mounted: Mount, size: str) 
     assert not (project.folder / "dist").exists()
     _remount(cache, "size=16m")
     assert project.build().returncode == 0
+
+
+def test_a_full_disk_while_a_model_is_converted(project: Project, mounted: Mount) -> None:
+    """The disk is named, not the model, which lies elsewhere."""
+    path = project.folder / "model.onnx"
+    model = onnx.load(path)
+    model.graph.initializer.append(numpy_helper.from_array(np.ones(100_000, np.float32), "more"))
+    model.graph.node.insert(0, helper.make_node("ReduceSum", ["more"], ["sum"], keepdims=0))
+    output = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = ["before" if name == output else name for name in node.output]
+    model.graph.node.append(helper.make_node("Add", ["before", "sum"], [output]))
+    onnx.save(model, path)
+    cache = mounted("cache", "size=64k")
+    done = project.build()
+    assert done.returncode == 10, done.stderr
+    one_error(done.stderr, "disk-full")
+    assert f"error[disk-full]: {cache}" in done.stderr
 
 
 @pytest.mark.parametrize("size", ["4k", pytest.param("12k", marks=SLOW)])

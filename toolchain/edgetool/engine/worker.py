@@ -67,8 +67,9 @@ def _run(task: str, request: Mapping[str, Any], talk: Talk) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - the plugin boundary: anything may come out of native code
         failure = out_of_memory() if speaks_of_memory(str(error)) else _foreign_error(error)
         failure.__cause__ = error
-    traceback.print_exception(failure)
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # the log's disk is full, which is no reason to die without an answer
+        traceback.print_exception(failure)
+        sys.stderr.flush()
     return {
         "error": {
             "kind": type(failure).__name__,
