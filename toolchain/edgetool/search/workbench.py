@@ -48,6 +48,9 @@ from edgetool.validate.latency import AGREE_WITHIN, Latency
 LASTING = (ConfigError, ModelError, UnavailableError)
 """Errors that the next attempt would end with, too; those of the machine and the moment are not noted."""
 
+_OF_THE_MACHINE = frozenset({"disk-full", "permission-denied"})
+"""Codes of errors that say nothing about a recipe, and that every other recipe would end with."""
+
 LAYER_SAMPLES = 16
 
 
@@ -262,6 +265,7 @@ class Workbench:
                 return None
             raise
         except EdgetoolError as error:
+            _raise_if_of_the_machine(error)
             seconds = time.monotonic() - began
             if isinstance(error, LASTING):
                 self.journal.add(recipe.key, Noted(seconds, str(error)))
@@ -286,6 +290,7 @@ class Workbench:
                         return
                     raise
                 except EdgetoolError as error:
+                    _raise_if_of_the_machine(error)
                     point = replace(point, trial=None, why_not=f"could not be measured: {error}")
                 else:
                     self._built[point.recipe.key] = built
@@ -371,3 +376,9 @@ class Workbench:
             "passes": {name: code_digest(row.loader) for name, row in self._services.plugins.passes.items()},
         }
         return make_key("search", parts).digest[:32]
+
+
+def _raise_if_of_the_machine(error: EdgetoolError) -> None:
+    """A search on a full disk must not end with "no recipe holds the budgets"."""
+    if error.code in _OF_THE_MACHINE:
+        raise error
