@@ -102,6 +102,9 @@ def test_a_full_disk_for_temporary_files(project: Project, mounted: Mount) -> No
 
 def test_a_search_on_a_full_disk_says_so(project: Project, mounted: Mount) -> None:
     """`no recipe holds the budgets` would be taken for an answer about the network."""
+    generator = np.random.default_rng(0)
+    for sample in (project.folder / "eval").iterdir():  # so large that the disk has no room for one
+        np.savez(sample, x=generator.normal(size=(16, 3, 8, 8)).astype("float32"))
     temporary = mounted("tmp", "size=4k")
     search = ("tune", "-t", "float", "--objective", "size", "--time", "60s", "--latency-time", "0.05s")
     with running(project.start(*search, TMPDIR=str(temporary))) as process:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgetool.artifact import Facts
 from edgetool.backends.base import Evidence, NodeEvidence
+from edgetool.disk import host_errors
 from edgetool.engine.isolate import Answer, Child
 from edgetool.engine.requests import EngineFile, TensorsAt, request_json
 from edgetool.engine.tensors import read_tensors, write_tensors
@@ -70,7 +71,8 @@ class RemoteRunner(Runner):
         self._child.close()
 
     def _at(self, feeds: Feeds, runs: int) -> TensorsAt:
-        return TensorsAt(self._path, write_tensors(self._path, feeds), runs)
+        with host_errors(self._path):  # else a full disk would be taken for an engine that does not run
+            return TensorsAt(self._path, write_tensors(self._path, feeds), runs)
 
     def _call(self, task: str, request: object | None) -> Mapping[str, Any]:
         data = request_json(request) if request is not None else {}
