@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,13 @@ PACKAGES = (
     "tritonclient", "oelint_adv", "kconfiglib", "junitparser", "jsonschema",
 )  # fmt: skip
 """What tests may skip for want of on a developer's machine, and CI must have."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _nothing_is_reported_to_vendors() -> Iterator[None]:
+    """Tests load OpenVINO and NNCF as the product does; the telemetry of an import of their own forks from threads."""
+    yield
+    assert sys.modules.get("openvino_telemetry") is None, "a test imported openvino or nncf by itself"
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -11,10 +11,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from edgetool.errors import UnavailableError
+from edgetool.plugin.unimportable import unimportable
 
 
 def load_nncf() -> Any:
     """The `nncf` module.
+
+    It imports OpenVINO, whose telemetry forks from threads: besides what it tells its vendor, that ends threads of
+    numpy's products in the middle of one, which then waits for ever.
 
     Raises:
         UnavailableError: `nncf-missing`, also when the installed one cannot be loaded.
@@ -22,12 +26,13 @@ def load_nncf() -> Any:
     # Read while the modules load, so they have to be set before.
     os.environ["NNCF_CI"] = "1"
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    try:
-        import nncf
-    except ImportError as error:
-        raise UnavailableError(
-            "nncf-missing", f"NNCF cannot be imported: {error}", hint="pip install 'edgetool[nncf]'"
-        ) from error
+    with unimportable("openvino_telemetry"):
+        try:
+            import nncf
+        except ImportError as error:
+            raise UnavailableError(
+                "nncf-missing", f"NNCF cannot be imported: {error}", hint="pip install 'edgetool[nncf]'"
+            ) from error
     return nncf
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-import threading
 from typing import Any
 
 from edgetool.errors import UnavailableError
-
-_TELEMETRY = "openvino_telemetry"
-_importing = threading.Lock()
+from edgetool.plugin.unimportable import unimportable
 
 
 def load_runtime() -> Any:
@@ -21,10 +17,7 @@ def load_runtime() -> Any:
     Raises:
         UnavailableError: `openvino-missing`, also when the installed one cannot be loaded.
     """
-    with _importing:
-        hidden = _TELEMETRY not in sys.modules
-        if hidden:
-            sys.modules[_TELEMETRY] = None  # type: ignore[assignment] # how Python spells "not importable"
+    with unimportable("openvino_telemetry"):
         try:
             import openvino
         except ImportError as error:
@@ -33,7 +26,4 @@ def load_runtime() -> Any:
                 f"OpenVINO cannot be imported: {error}",
                 hint="pip install 'edgetool[openvino]'",
             ) from error
-        finally:
-            if hidden:
-                sys.modules.pop(_TELEMETRY, None)
     return openvino

@@ -14,6 +14,7 @@ from edgetool.bundle.golden import write_golden
 from edgetool.graph.signature import read_model
 from edgetool_openvino.backend import OpenVino
 from edgetool_openvino.options import OpenVinoOptions
+from edgetool_openvino.runtime import load_runtime
 from tests.device.conftest import tool
 from tests.device.selftest import linear, run, write_sources
 
@@ -37,16 +38,13 @@ def write_openvino_bundle(folder: Path, options: OpenVinoOptions) -> Path:
 
 @pytest.fixture(scope="module")
 def ir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("openvino")
     return write_openvino_bundle(tmp_path_factory.mktemp("openvino"), OpenVinoOptions())
 
 
 @pytest.fixture(scope="module")
 def program(ir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import openvino
-
     cmake, build = tool("cmake"), tmp_path_factory.mktemp("program")
-    where = Path(openvino.__file__).parent / "cmake"
+    where = Path(load_runtime().__file__).parent / "cmake"
     strict = "-DCMAKE_C_FLAGS=-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror"
     configured = run([cmake], "-S", ir / "src", "-B", build, f"-DOpenVINO_DIR={where}", strict)
     assert configured.returncode == 0, configured.stderr

@@ -11,6 +11,7 @@ from onnx import helper
 
 from edgetool.artifact import Model
 from edgetool_onnxruntime.lowering import lower
+from edgetool_openvino.runtime import load_runtime
 from edgetool_passes.quantize_dynamic import QuantizeDynamic
 from tests.quantize.conftest import ApplyPass, cosine, run, save_model, sentences
 
@@ -73,7 +74,7 @@ def test_convolutional_networks_are_refused_with_the_reason(residual_cnn: Model)
 
 
 def test_openvino_takes_it(apply_pass: ApplyPass, transformer_block: Model) -> None:
-    openvino = pytest.importorskip("openvino")
+    openvino = load_runtime()
     applied = apply_pass(QuantizeDynamic, transformer_block)
     # Where the processor has bfloat16, OpenVINO computes in it by default, and integer products come out wrong.
     pinned = {"INFERENCE_PRECISION_HINT": "f32"}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import subprocess
+import sys
+
 import onnx
 import pytest
 
@@ -10,7 +14,7 @@ from edgetool.errors import ModelError
 from edgetool_nncf.quantize import NncfQuantize
 from tests.quantize.conftest import ApplyPass, cosine, pictures, run, sentences
 
-pytest.importorskip("nncf")
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("nncf") is None, reason="NNCF is not installed")
 
 
 @pytest.mark.slow
@@ -52,3 +56,13 @@ def test_refusal_is_one_line(apply_pass: ApplyPass, residual_cnn: Model, monkeyp
         apply_pass(NncfQuantize, residual_cnn, pictures(2))
     assert caught.value.code == "nncf-refused"
     assert caught.value.message == "NNCF cannot quantize the model: cannot do this"
+
+
+def test_nothing_is_reported_to_its_vendor() -> None:
+    """Nor to that of OpenVINO, which it imports."""
+    code = (
+        "import sys; from edgetool_nncf.toolkit import load_nncf; load_nncf();"
+        "print([name for name in sys.modules if name.startswith('openvino_telemetry')], 'openvino' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "[] True\n", done.stderr
