@@ -106,7 +106,7 @@ def test_a_headline_counts_what_was_not_run() -> None:
     report = Report(
         model="net", version="1.0.0", target="ci", checks=(agreed, not_shown(cell, NotShown("no qemu", None)))
     )
-    assert (report.outcome, report.headline) == ("passed", "1 checks passed, 1 not run here")
+    assert (report.outcome, report.headline) == ("passed", "1 check passed, 1 not run here")
 
 
 def test_what_is_measured_again_keeps_what_was_emulated() -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from edgetool.artifact import Facts, JsonValue
 from edgetool.blame.findings import Blame
+from edgetool.plain_text import counted
 from edgetool.validate.budgets import Verdict
 from edgetool.validate.comparison import Comparison
 from edgetool.validate.latency import Latency
@@ -258,7 +259,7 @@ class Report:
         absent = sum(check.outcome == "not-run" for check in self.checks)
         if not absent:
             return "its check passed" if len(self.checks) == 1 else f"all {len(self.checks)} checks passed"
-        return f"{len(self.checks) - absent} checks passed, {absent} not run here"
+        return f"{counted(len(self.checks) - absent, 'check')} passed, {absent} not run here"
 
     def to_json(self) -> dict[str, JsonValue]:
         return {

@@ -19,7 +19,7 @@ def render(summary: Summary) -> str:
     if not lines:
         count = sum(len(report.checks) for report in summary.reports)
         builds = counted(len(summary.reports), "build")
-        lines = [f"::notice title=edgetool::{builds}, all {count} checks passed"]
+        lines = [f"::notice title=edgetool::{builds}, {'its check' if count == 1 else f'all {count} checks'} passed"]
     return "\n".join(lines) + "\n"
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from edgetool.config.units import format_bytes, format_seconds
+from edgetool.plain_text import counted
 from edgetool.report.document import Check, Footprint, Outcome, Report, Summary
 from edgetool.validate.budgets import Verdict, format_quantity
 
@@ -21,7 +22,8 @@ def render(summary: Summary) -> str:
     for at, report in enumerate(summary.reports):
         details = "\n".join(_details(report)) + "\n"
         if len((text + details).encode("utf-8", "replace")) > MOST_BYTES:
-            return text + f"\n… and the details of {len(summary.reports) - at} more builds, left out for length.\n"
+            left = counted(len(summary.reports) - at, "more build")
+            return text + f"\n… and the details of {left}, left out for length.\n"
         text += details
     return text
 
@@ -98,7 +100,7 @@ def _checks(report: Report) -> Iterator[str]:
             yield f"- {_MARKS[check.outcome]} **{_text(check.title)}**: {_text(check.message)}.{nodes}{helps}"
     passed = sum(check.outcome == "passed" for check in report.checks)
     if passed:
-        yield f"- {_MARKS['passed']} {passed} checks passed"
+        yield f"- {_MARKS['passed']} {counted(passed, 'check')} passed"
 
 
 def _budget(verdict: Verdict) -> tuple[str, ...]:
