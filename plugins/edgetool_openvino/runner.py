@@ -91,7 +91,8 @@ class CompiledRunner(Runner):
     def _tensor(self, array: np.ndarray[Any, Any]) -> Any:
         """OpenVINO takes numpy's own types as they are, and bfloat16 as bits with a name."""
         if not self._bfloat16 or array.dtype.name != "bfloat16":
-            return array
+            # A scalar that must not be written is refused, other than an array (2026.4).
+            return array if array.ndim or array.flags.writeable else array.copy()
         import numpy as np
 
         openvino = load_runtime()

@@ -63,6 +63,19 @@ def test_integers_that_would_be_cut_off_are_refused(
     assert caught.value.code == "wrong-feeds"
 
 
+def test_scalars_that_must_not_be_written_are_read(make_onnx: MakeOnnx, build: Build, context: BuildContext) -> None:
+    """Samples are not writeable, and OpenVINO takes such arrays of any rank but 0."""
+    model = make_onnx(
+        [helper.make_node("Mul", ["x", "s"], ["y"])],
+        [("x", TensorProto.FLOAT, [3]), ("s", TensorProto.FLOAT, [])],
+        [("y", TensorProto.FLOAT, [3])],
+    )
+    feeds = {"x": np.ones(3, np.float32), "s": np.array(2, np.float32)}
+    for array in feeds.values():
+        array.flags.writeable = False
+    np.testing.assert_array_equal(_run(build(model), context, feeds)["y"], [2, 2, 2])
+
+
 def test_outputs_keep_their_order_and_aliases(make_onnx: MakeOnnx, build: Build, context: BuildContext) -> None:
     nodes = [
         helper.make_node("Relu", ["x"], ["y"], name="relu"),
