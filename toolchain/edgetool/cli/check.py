@@ -52,7 +52,7 @@ def check(
 
         def ask(way: BuildPlan) -> Verdict:
             prepared = apply_recipe(way, imported, stepper, threads=threads)
-            return ask_support(way, backend, prepared.model, stepper, threads=threads)
+            return ask_support(backend, prepared.model, stepper, threads=threads)
 
         if planned.candidates:
             answers = {row.name: _answer(row, planned, ask) for row in planned.candidates}

@@ -54,9 +54,7 @@ class BuiltEngine:
     digest: str
 
 
-def ask_support(
-    plan: BuildPlan, backend: PlannedBackend, model: ModelState, stepper: Stepper, *, threads: int
-) -> Verdict:
+def ask_support(backend: PlannedBackend, model: ModelState, stepper: Stepper, *, threads: int) -> Verdict:
     """The backend's static verdict on the model."""
     entry = stepper.run(
         StepRequest(
@@ -89,7 +87,7 @@ def accept_or_legalize(
     Raises:
         ModelError: it refuses, and no pass cures that.
     """
-    verdict = ask_support(plan, backend, prepared.model, stepper, threads=threads)
+    verdict = ask_support(backend, prepared.model, stepper, threads=threads)
     if verdict.refusals and verdict.legalize:
         why = "; ".join(str(problem) for problem in verdict.refusals)
         cure = plan_pass(
@@ -99,7 +97,7 @@ def accept_or_legalize(
         if cure.wants_calibration and prepared.calibration is None:
             raise refusal(backend.name, verdict, plan)
         prepared = apply_pass(cure, prepared, stepper, threads=threads, why=why)
-        verdict = ask_support(plan, backend, prepared.model, stepper, threads=threads)
+        verdict = ask_support(backend, prepared.model, stepper, threads=threads)
     for problem in verdict.problems:
         if problem.severity == "warn":
             stepper.tell(Warned(stepper.target, str(problem) + (f"; {problem.fix}" if problem.fix else "")))
@@ -120,9 +118,7 @@ def refusal(backend: str, verdict: Verdict, plan: BuildPlan) -> ModelError:
     )
 
 
-def build_engine(
-    plan: BuildPlan, backend: PlannedBackend, model: ModelState, stepper: Stepper, *, threads: int
-) -> BuiltEngine:
+def build_engine(backend: PlannedBackend, model: ModelState, stepper: Stepper, *, threads: int) -> BuiltEngine:
     """The engine, from the cache or built now."""
     entry = stepper.run(
         StepRequest(

@@ -55,7 +55,7 @@ def make_engine(
 ) -> Candidate:
     """One backend's engine, after the one pass that it may ask for."""
     ready, verdict = accept_or_legalize(plan, backend, prepared, stepper, plugins, threads=threads)
-    return Candidate(ready, verdict, build_engine(plan, backend, ready.model, stepper, threads=threads), refused)
+    return Candidate(ready, verdict, build_engine(backend, ready.model, stepper, threads=threads), refused)
 
 
 def _tell_of_site(plan: BuildPlan, backend: PlannedBackend, stepper: Stepper) -> None:
